@@ -1,0 +1,228 @@
+"""Scenario -> Compiled: the tables that the kernels read, the layout of observations and actions, room for environments.
+
+Nothing here is a rule of the market; it is where names and sections become numbers and indices.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarm_env.core import observe, propose, step, types
+from swarm_env.core.archetypes import ARCHETYPES
+from swarm_env.core.proxy import count_signal
+from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, State, View, table
+from swarm_env.network import contact_pairs, directed
+from swarm_env.scenario import Scenario
+
+DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
+NO_CAP, NO_THRESHOLD = -1, -2.0  #: what the kernels read for an absent bandwidth cap or disconnect threshold
+RUNNING_START = 0.5  #: the market's running means before anything has happened
+
+Learners = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled scenario. Immutable; the same object serves any number of environments."""
+
+    scenario: Scenario
+    names: tuple[str, ...]  # of all agents
+    learner_names: tuple[str, ...]
+    params: NDArray[Any]  # (1,) parameter record
+    initial: State  # one environment before its first step, which `reset` copies
+    inbox: int  # inbox slots
+    peers: int  # peer slots
+
+    @property
+    def num_agents(self) -> int:
+        """N."""
+        return len(self.names)
+
+    @property
+    def num_learners(self) -> int:
+        """L."""
+        return len(self.learner_names)
+
+    @cached_property
+    def nvec(self) -> NDArray[np.int64]:
+        """Choices of each action head: inbox slots (refuse, accept), verb, peer slot, conduct."""
+        return np.array([2] * self.inbox + [len(VERBS), self.peers, NUM_CONDUCTS], dtype=np.int64)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Name of every entry of an observation."""
+        inbox = [f"inbox_{k}.{name}" for k in range(self.inbox) for name in observe.INBOX]
+        peers = [f"peer_{k}.{name}" for k in range(self.peers) for name in observe.PEER]
+        return (*(f"own.{name}" for name in observe.OWN), *inbox, *peers)
+
+    @cached_property
+    def feature_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lowest and highest value of every entry of an observation."""
+        scopes = [observe.OWN] + [observe.INBOX] * self.inbox + [observe.PEER] * self.peers
+        features = [feature for scope in scopes for feature in scope.values()]
+        low, high = ([f[k] for f in features] for k in (0, 1))
+        return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
+
+    def allocate(self, num_envs: int) -> tuple[State, View]:
+        """Room for that many environments; `reset` starts their episodes."""
+        shown = (num_envs, self.num_learners)
+        view = View(
+            observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
+            mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
+        )
+        state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
+        return state, view
+
+    def reset(self, state: State, view: View, lo: int, hi: int) -> None:
+        """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1."""
+        step.reset(self.params, self.initial, state, view, lo, hi)
+
+    def advance(self, state: State, view: View, actions: NDArray[np.int64], lo: int, hi: int) -> None:
+        """Play a step in rows lo..hi-1; actions int64 (B, L, len(nvec))."""
+        step.advance(self.params, state, view, actions, lo, hi)
+
+
+def compile_scenario(scenario: Scenario, learners: Learners = ()) -> Compiled:
+    """Compile a scenario for the given learners (see `select`)."""
+    names = tuple(scenario.agent_names)
+    chosen = select(names, learners)
+    others, limits, view = len(names) - 1, scenario.rate_limits, scenario.view
+    inbox = min(others, limits.interactions_per_step) if view.inbox is None else view.inbox
+    peers = min(others, DEFAULT_PEERS) if view.peers is None else view.peers
+    params = parameters(scenario, inbox, peers)
+    return Compiled(scenario, names, chosen, params, _initial(scenario, names, chosen, peers), inbox, peers)
+
+
+def _initial(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...], peers: int) -> State:
+    """One environment as the scenario describes it, before its first step."""
+    num_agents = len(names)
+    start, peer, back = directed(contact_pairs(scenario), num_agents)
+    remembered = scenario.market.history_per_agent * num_agents if scenario.governance.security_enabled else 1  # type: ignore[attr-defined]
+    state = State(
+        rows=table(types.Row, 1),
+        agents=table(types.Agent, 1, num_agents),
+        contacts=table(types.Contact, 1, len(peer)),
+        history=table(types.Past, 1, remembered),
+    )
+    state.rows["toxicity"] = state.rows["mean_p"] = RUNNING_START
+    rows, agents, contacts = {name: k for k, name in enumerate(chosen)}, state.agents[0], state.contacts[0]
+    agents["archetype"] = [list(ARCHETYPES).index(name) for name in scenario.archetypes]
+    agents["learner"] = [rows.get(name, -1) for name in names]
+    agents["start"], agents["stop"] = start[:-1], start[1:]
+    agents["traits"] = _traits(scenario)
+    agents["first"] = agents["last"] = -1
+    agents["proposal"]["contact"] = agents["proposal"]["slot"] = agents["proposal"]["next"] = -1
+    contacts["peer"], contacts["back"] = peer, back
+    contacts["trust"] = contacts["won"] = 0.5
+    place = np.arange(len(peer)) - np.repeat(start[:-1], np.diff(start))
+    contacts["slot"] = np.where(place < peers, np.arange(len(peer)), -1)
+    return state
+
+
+def select(names: Sequence[str], learners: Learners) -> tuple[str, ...]:
+    """Agents that are driven from outside, in the scenario's order.
+
+    Args:
+        names: all agents.
+        learners: "all", a name, a shell pattern such as ``honest_*``, or a sequence of these; () for none.
+
+    Raises:
+        ValueError: a name or pattern that fits no agent.
+    """
+    patterns = [learners] if isinstance(learners, str) else list(learners)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"learners must be agent names or patterns, got {pattern!r}")
+        fits = set(names) if pattern == "all" else {name for name in names if fnmatchcase(name, pattern)}
+        if not fits:
+            near = difflib.get_close_matches(pattern, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise ValueError(f"learners: {pattern!r} fits no agent{hint} Agents: {shown}")
+        chosen |= fits
+    return tuple(name for name in names if name in chosen)
+
+
+def _traits(scenario: Scenario) -> NDArray[np.float64]:
+    """(N, NUM_TRAITS): each agent's archetype settings in the order of its Config."""
+    rows = []
+    for group in scenario.agents:
+        values = [float(getattr(group.config, name)) for name in type(group.config).model_fields]
+        rows += [values + [0.0] * (NUM_TRAITS - len(values))] * group.count
+    return np.array(rows, dtype=np.float64).reshape(-1, NUM_TRAITS)
+
+
+def parameters(scenario: Scenario, inbox: int, peers: int) -> NDArray[Any]:
+    """The parameter record: every number of the scenario's sections under its own name, plus what follows from them."""
+    fields = dict(_numbers(scenario), inbox=inbox, peers=peers)
+    fields["expected_p"] = _expected_p(fields)
+    dtype = np.dtype(
+        [(name, np.asarray(value).dtype, np.shape(value)) for name, value in fields.items()], align=True
+    )
+    params = table(dtype, 1)
+    for name, value in fields.items():
+        params[name] = value
+    return params
+
+
+def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:
+    sections = (
+        scenario.governance, scenario.payoff, scenario.rate_limits, scenario.simulation, scenario.market
+    )  # fmt: skip
+    for section in sections:
+        for name in type(section).model_fields:
+            value = getattr(section, name)
+            if isinstance(value, bool | int | float) and name != "bandwidth_cap":
+                yield name, value
+    yield "bandwidth_cap", _or(scenario.governance.bandwidth_cap, NO_CAP)  # type: ignore[attr-defined]
+    network = scenario.network
+    on = network is not None and network.enabled
+    yield "dynamic", bool(on and network is not None and network.dynamic)
+    for name, off in (
+        ("edge_strengthen_rate", 0.0), ("edge_decay_rate", 0.0), ("min_edge_weight", 0.0),
+        ("max_edge_weight", 1.0), ("reputation_disconnect_threshold", NO_THRESHOLD),
+    ):  # fmt: skip
+        yield name, float(_or(getattr(network, name), off)) if on else off
+    for name in ("effort", "extraction"):
+        prices = getattr(scenario.conduct, name)
+        yield name, np.array([getattr(prices, conduct) for conduct in CONDUCTS])
+    weights, decays = scenario.market.weights, scenario.market.decays
+    shares = np.array([weights.task_progress, weights.rework, weights.verifier, weights.engagement])
+    yield "weights", shares / shares.sum()
+    yield "decays", np.array([decays.rework, decays.rejections, decays.misuse])
+
+
+def _or(value: Any, absent: Any) -> Any:
+    return absent if value is None else value
+
+
+def _expected_p(fields: dict[str, Any]) -> NDArray[np.float64]:
+    """E[p | conduct] at reputation 0: sums over the counts, Gauss-Legendre over progress and engagement."""
+    nodes, node_weights = np.polynomial.legendre.leggauss(16)
+    unit, half = (nodes + 1.0) / 2.0, node_weights / 2.0
+    factor = propose.reputation_factor(0.0)
+    weights, decays, expected = fields["weights"], fields["decays"], np.zeros(NUM_CONDUCTS)
+    for c in range(NUM_CONDUCTS):
+        low, high = propose.PROGRESS[c]
+        progress = factor * (low + (high - low) * unit)
+        low, high = propose.ENGAGEMENT[c]
+        engagement = factor * (low + (high - low) * unit)
+        smooth = weights[0] * progress[:, None] + weights[3] * engagement[None, :]
+        ranges = [range(r[c, 0], r[c, 1] + 1) for r in (propose.REWORK, propose.REJECTIONS, propose.MISUSE)]
+        cases = list(product(*ranges))
+        for rework, rejections, misuse in cases:
+            verifier = 0.5 * (count_signal(rejections, decays[1]) + count_signal(misuse, decays[2]))
+            value = smooth + weights[1] * count_signal(rework, decays[0]) + weights[2] * verifier
+            p = 1.0 / (1.0 + np.exp(-fields["sigmoid_k"] * value))
+            expected[c] += float(half @ p @ half) / len(cases)
+    return expected

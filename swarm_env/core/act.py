@@ -1,0 +1,89 @@
+"""Act: the verbs take effect, in a rotation that starts anywhere, so that no index is first in every inbox."""
+
+from __future__ import annotations
+
+from swarm_env.core import governance, random
+from swarm_env.core.compiled import rule
+from swarm_env.core.contacts import is_frozen
+from swarm_env.core.propose import draw_proposal
+from swarm_env.core.proxy import clip
+from swarm_env.core.respond import receive
+from swarm_env.core.types import ADVERSARIAL, NOOP, POST, PROPOSE, TASK, VOTE, Market
+
+COOLDOWN = 2  #: steps between two attacks of a scripted adversary [S]
+LIKES = 0.5  #: trust from which on a vote is up
+
+
+@rule
+def act(market: Market) -> None:
+    """Carry out every agent's intent."""
+    num_agents = len(market.agents)
+    start = random.integer(market.row.step_key, 0, random.ARRIVAL, 0, num_agents - 1)
+    for n in range(num_agents):
+        i = start + n if start + n < num_agents else start + n - num_agents
+        if market.agents[i].scratch.verb != NOOP:
+            _perform(market, i)
+
+
+@rule
+def _perform(market: Market, i: int) -> None:
+    agent, params = market.agents[i], market.params
+    outcome, verb = agent.outcome, agent.scratch.verb
+    if is_frozen(agent, market.row.epoch) or not governance.may_act(params, agent):
+        return  # frozen, or fallen below the stake, in this very step
+    outcome.verb = verb
+    agent.actions += 1
+    if verb == PROPOSE:
+        _propose(market, i)
+    elif verb == POST:
+        agent.posts += 1
+        agent.visibility += 1.0
+    elif verb == VOTE:
+        _vote(market, i)
+    elif verb == TASK:
+        agent.tasks += 1
+        conduct = agent.scratch.conduct
+        outcome.task_pay = params.task_reward * (params.expected_p[conduct] - params.effort[conduct])
+        receive(agent, outcome.task_pay)
+
+
+@rule
+def _propose(market: Market, i: int) -> None:
+    """Open a proposal, unless the counterparty has been asked its fill this step."""
+    agent = market.agents[i]
+    contact, proposal = agent.scratch.contact, agent.proposal
+    j = market.contacts[contact].peer
+    peer = market.agents[j]
+    agent.outcome.target = j
+    if agent.cooldown == 0:
+        agent.cooldown = COOLDOWN
+    if peer.arrivals >= market.params.interactions_per_step:
+        agent.outcome.bounced = True
+        return
+    peer.arrivals += 1
+    proposal.contact, proposal.conduct = contact, agent.scratch.conduct
+    proposal.slot, proposal.next = -1, -1
+    if peer.inbox < market.params.inbox:  # else it will expire: overflow
+        proposal.slot = peer.inbox
+        if peer.inbox == 0:
+            peer.first = i
+        else:
+            market.agents[peer.last].proposal.next = i
+        peer.last = i
+        peer.inbox += 1
+    draw_proposal(market.params, proposal, agent.reputation, market.row.step_key, i)
+
+
+@rule
+def _vote(market: Market, i: int) -> None:
+    """Up for those it trusts, down for the others; adversarial conduct votes down."""
+    agent = market.agents[i]
+    contact, outcome = market.contacts[agent.scratch.contact], agent.outcome
+    peer = market.agents[contact.peer]
+    up = contact.trust >= LIKES and agent.scratch.conduct != ADVERSARIAL
+    outcome.target, outcome.direction = contact.peer, 1 if up else -1
+    outcome.weight = governance.vote_weight(market.params, agent)
+    change = outcome.direction * market.params.vote_step * outcome.weight
+    peer.reputation = clip(peer.reputation + change, -1.0, 1.0)
+    contact.voted = market.row.epoch + 1
+    agent.votes += 1

@@ -1,0 +1,104 @@
+"""How a rule becomes machine code: `rule` for what is called from kernels, `kernel` for what Python calls.
+
+Numba's own cache looks at the file of the kernel alone and would run stale code after an edit in a rule it calls,
+so kernels are cached in a folder named by a hash of all sources under ``swarm_env/core``. With
+``NUMBA_DISABLE_JIT=1`` both decorators return the plain function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numba
+from numba.core import config as numba_config
+from numba.core.registry import CPUDispatcher
+
+F = TypeVar("F", bound=Callable[..., object])
+
+#: True when rules run as machine code (the default); False under NUMBA_DISABLE_JIT=1.
+JIT: bool = not numba_config.DISABLE_JIT
+
+
+def _source_hash() -> str:
+    """Hash of everything that machine code depends on: the core's sources, Numba, Python."""
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    """The first writable of: NUMBA_CACHE_DIR, the user's cache folder, a temporary folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    for base in (os.environ.get("NUMBA_CACHE_DIR"), home, tempfile.gettempdir()):
+        if not base:
+            continue
+        folder = Path(base) / "swarm_env" / _source_hash()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="swarm_env_"))
+
+
+CACHE_FOLDER: Path = _cache_folder()
+
+
+class Rule(CPUDispatcher):  # type: ignore[misc]
+    """A rule: machine code inside kernels, the plain function when Python calls it.
+
+    Kernels need no entry from Python for each of some two hundred rules, and making these entries would take as long as
+    compiling the rules; tests, debuggers and the odd caller get the function as it is written.
+    """
+
+    plain: Callable[..., object] | None = None
+
+    def __call__(self, *args: object) -> object:
+        """Run the function as Python."""
+        return (self.plain or self.py_func)(*args)
+
+
+def rule(function: F) -> F:
+    """Make a rule. IEEE division: a rule that could divide by zero must say what it returns. No allocation."""
+    if not JIT:
+        return function
+    options = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(**options)(function)
+    dispatcher.__class__ = Rule
+    return cast(F, dispatcher)
+
+
+def alternative(compiled: F, plain: F) -> F:
+    """The rule `compiled`, for which Python calls `plain`."""
+    if not JIT:
+        return plain
+    cast(Rule, compiled).plain = plain
+    return compiled
+
+
+def kernel(function: F) -> F:
+    """Compile an entry point: it releases the GIL, allocates nothing and is cached on disk."""
+    if not JIT:
+        return function
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(CACHE_FOLDER)
+    try:
+        options = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+        return cast(F, numba.njit(nogil=True, cache=True, **options)(function))
+    finally:
+        numba_config.CACHE_DIR = before
+
+
+def is_warm() -> bool:
+    """Whether machine code for this version already lies in the cache (a cold start compiles for some seconds)."""
+    return not JIT or any(CACHE_FOLDER.rglob("*.nbi"))

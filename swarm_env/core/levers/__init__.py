@@ -1,0 +1,1 @@
+"""The governance levers, one file each; `swarm_env.core.governance` puts them in order."""

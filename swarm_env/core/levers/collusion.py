@@ -1,0 +1,205 @@
+"""Collusion control: pairs and groups that deal suspiciously are scored and fined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from swarm_env.core.compiled import rule
+from swarm_env.core.effect import Effect, change, costs, nothing
+from swarm_env.core.compiled import rule
+from swarm_env.core.effect import Effect, change, costs, nothing
+from swarm_env.core.section import Section
+from swarm_env.core.types import Market
+
+
+class Config(Section):
+    """Off unless enabled."""
+
+    collusion_detection_enabled: bool = Field(False, description="turns the lever on")
+    collusion_frequency_threshold: float = Field(
+        2.0, gt=0, le=1e6, description="z-score of a pair's dealings at which the frequency term is full"
+    )
+    collusion_correlation_threshold: float = Field(
+        0.7, ge=0, le=1, description="benefit correlation from which on it counts towards the score"
+    )
+    collusion_min_interactions: int = Field(
+        3, ge=1, le=1_000_000, description="dealings before a pair is scored"
+    )
+    collusion_score_threshold: float = Field(0.5, ge=0, le=1, description="score at which a pair is flagged")
+    collusion_penalty_multiplier: float = Field(
+        1.0, ge=0, le=1e6, description="scale of the epoch penalties"
+    )
+    collusion_realtime_penalty: bool = Field(False, description="also fine each dealing of two flagged agents")
+    collusion_realtime_rate: float = Field(0.1, ge=0, le=1e6, description="realtime fine per unit of mean risk")
+    collusion_clear_history_on_epoch: bool = Field(False, description="forget the dealings after each epoch")
+
+
+@rule
+def pair_score(
+    params: Any, count: int, accepted: float, correlation: float, mean_p: float, z: float
+) -> float:
+    """Suspicion of a pair in [0, 1] [S]: .25 frequency + .3 correlation + .2 acceptance + .25 low quality.
+
+    `accepted` is the share of its `count` interactions, `z` the z-score of `count` over all pairs. A correlation
+    below the threshold does not count (SWARM ignores that setting).
+    """
+    frequency = min(max(z / params.collusion_frequency_threshold, 0.0), 1.0)
+    agreement = max(correlation, 0.0) if correlation >= params.collusion_correlation_threshold else 0.0
+    acceptance = max(0.0, 2.0 * (accepted - 0.5))
+    harm = max(0.0, 2.0 * (0.5 - mean_p)) if accepted > 0.5 else 0.0
+    score = 0.25 * frequency + 0.30 * agreement + 0.20 * acceptance + 0.25 * harm
+    return score * min(1.0, count / 10.0)
+
+
+@rule
+def group_score(size: int, n_in: float, p_in: float, n_out: float, p_out: float) -> float:
+    """Suspicion of a group from counts and sums of p of its interactions inside and across its border [S]."""
+    bias = max(0.0, 2.0 * (n_in / (n_in + n_out) - 0.5)) if n_in + n_out > 0 else 0.0
+    inside = p_in / n_in if n_in > 0 else 0.5
+    outside = p_out / n_out if n_out > 0 else 0.5
+    return (0.4 * bias + 0.6 * max(0.0, inside - outside)) * (0.5 + 0.5 * min(1.0, size / 5.0))
+
+
+@rule
+def remember(market: Market, i: int, deal: Any) -> None:
+    """Add a settled interaction to its pair's record (Welford's update of means and co-moments)."""
+    if not market.params.collusion_detection_enabled:
+        return
+    edge = market.agents[i].proposal.contact
+    contact = market.contacts[edge]
+    contact.initiated += 1
+    contact.initiated_p += deal.p
+    if deal.accepted:
+        contact.accepted += 1
+    benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
+    lower = i < deal.counterparty
+    pair = contact if lower else market.contacts[market.contacts[edge].back]
+    x = benefit_i if lower else benefit_j
+    y = benefit_j if lower else benefit_i
+    pair.pairs += 1
+    dx, dy = x - pair.mean_x, y - pair.mean_y
+    pair.mean_x += dx / pair.pairs
+    pair.mean_y += dy / pair.pairs
+    pair.m2_x += dx * (x - pair.mean_x)
+    pair.m2_y += dy * (y - pair.mean_y)
+    pair.m_xy += dx * (y - pair.mean_y)
+
+
+@rule
+def _correlation(pair: Any) -> float:
+    spread = pair.m2_x * pair.m2_y
+    return pair.m_xy / spread**0.5 if pair.pairs >= 2 and spread > 0.0 else 0.0
+
+
+@rule
+def _root(agents: Any, i: int) -> int:
+    """The representative of i's group, halving the path on the way."""
+    while agents[i].scratch.parent != i:
+        agents[i].scratch.parent = agents[agents[i].scratch.parent].scratch.parent
+        i = agents[i].scratch.parent
+    return i
+
+
+@rule
+def assess(market: Market) -> None:
+    """Score all pairs and groups; writes `collusion_risk` of every agent. Linear in contacts."""
+    if not market.params.collusion_detection_enabled:
+        return
+    pairs, interactions, squares = 0, 0, 0.0
+    for i in range(len(market.agents)):
+        market.agents[i].collusion_risk = 0.0
+        for edge in range(market.agents[i].start, market.agents[i].stop):
+            count = market.contacts[edge].pairs
+            if count > 0:
+                pairs += 1
+                interactions += count
+                squares += float(count) * count
+    if interactions >= market.params.collusion_min_interactions:
+        mean = interactions / pairs
+        _score_pairs(market, mean, max(squares / pairs - mean * mean, 0.0) ** 0.5)
+        _score_groups(market)
+    if market.params.collusion_clear_history_on_epoch:
+        for edge in range(len(market.contacts)):
+            _forget(market.contacts[edge])
+
+
+@rule
+def _score_pairs(market: Market, mean: float, sd: float) -> None:
+    agents = market.agents
+    for i in range(len(market.agents)):
+        agents[i].scratch.parent = i
+    for i in range(len(market.agents)):
+        for edge in range(market.agents[i].start, market.agents[i].stop):
+            pair, j = market.contacts[edge], market.contacts[edge].peer
+            if pair.pairs < max(market.params.collusion_min_interactions, 1):
+                continue
+            other = market.contacts[market.contacts[edge].back]
+            p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
+            p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
+            accepted = (pair.accepted + other.accepted) / pair.pairs
+            z = (pair.pairs - mean) / sd if sd > 0.0 else 0.0
+            score = pair_score(market.params, pair.pairs, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
+            for agent in (i, j):
+                market.agents[agent].collusion_risk = max(market.agents[agent].collusion_risk, score)
+            if score >= market.params.collusion_score_threshold:
+                agents[_root(agents, i)].scratch.parent = _root(agents, j)
+
+
+@rule
+def _score_groups(market: Market) -> None:
+    agents, num_agents = market.agents, len(market.agents)
+    for i in range(num_agents):
+        agents[i].scratch.members, agents[i].scratch.n_in, agents[i].scratch.p_in = 0, 0.0, 0.0
+        agents[i].scratch.n_out, agents[i].scratch.p_out = 0.0, 0.0
+    for i in range(num_agents):
+        group = _root(agents, i)
+        agents[group].scratch.members += 1
+        for edge in range(market.agents[i].start, market.agents[i].stop):
+            contact = market.contacts[edge]
+            other = _root(agents, market.contacts[edge].peer)
+            if group == other:
+                agents[group].scratch.n_in += contact.initiated
+                agents[group].scratch.p_in += contact.initiated_p
+            else:
+                agents[group].scratch.n_out += contact.initiated
+                agents[group].scratch.p_out += contact.initiated_p
+                agents[other].scratch.n_out += contact.initiated
+                agents[other].scratch.p_out += contact.initiated_p
+    for i in range(num_agents):
+        group = agents[_root(agents, i)].scratch
+        if group.members >= 2:
+            score = group_score(group.members, group.n_in, group.p_in, group.n_out, group.p_out)
+            if score >= market.params.collusion_score_threshold:
+                market.agents[i].collusion_risk = max(market.agents[i].collusion_risk, score)
+
+
+@rule
+def _forget(contact: Any) -> None:
+    contact.initiated, contact.accepted, contact.pairs = 0, 0, 0
+    contact.initiated_p, contact.mean_x, contact.mean_y = 0.0, 0.0, 0.0
+    contact.m2_x, contact.m2_y, contact.m_xy = 0.0, 0.0, 0.0
+
+
+@rule
+def epoch_start(market: Market, i: int) -> Effect:
+    """Flagged agents lose risk*multiplier of reputation and ten times that of resources [S]."""
+    risk = market.agents[i].collusion_risk
+    if not market.params.collusion_detection_enabled or risk < market.params.collusion_score_threshold or risk == 0.0:
+        return nothing()
+    fine = risk * market.params.collusion_penalty_multiplier
+    return change(-fine, -10.0 * fine)
+
+
+@rule
+def on_interaction(market: Market, i: int, deal: Any) -> Effect:
+    """Realtime: two flagged agents dealing with each other pay rate * their mean risk, each [S]."""
+    if not (market.params.collusion_detection_enabled and market.params.collusion_realtime_penalty):
+        return nothing()
+    risk_i = market.agents[i].collusion_risk
+    risk_j = market.agents[deal.counterparty].collusion_risk
+    if min(risk_i, risk_j) < market.params.collusion_score_threshold:
+        return nothing()
+    fine = market.params.collusion_realtime_rate * 0.5 * (risk_i + risk_j)
+    return costs(fine, fine)

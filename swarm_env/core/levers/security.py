@@ -1,0 +1,252 @@
+"""Security control: injection, exfiltration, manipulation, laundering and contagion are scored and contained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from swarm_env.core.compiled import rule
+from swarm_env.core.effect import Effect, change, costs, nothing
+from swarm_env.core.section import Section
+from swarm_env.core.types import Market
+
+
+class Config(Section):
+    """Off unless enabled."""
+
+    security_enabled: bool = Field(False, description="turns the lever on")
+    security_injection_threshold: float = Field(
+        0.3, ge=0, le=1, description="injection score that counts as a threat"
+    )
+    security_manipulation_threshold: float = Field(
+        0.5, ge=0, le=1, description="success rate that counts as manipulation"
+    )
+    security_laundering_trust_gap: float = Field(
+        0.3, ge=0, le=2, description="gain of reputation along a chain that counts as laundering"
+    )
+    security_contagion_velocity: float = Field(
+        2.0, gt=0, le=1e6, description="harmful dealings of a chain per epoch that count as contagion"
+    )
+    security_min_chain_length: int = Field(3, ge=2, le=64, description="agents in a chain, both ends included")
+    security_min_interactions: int = Field(
+        5, ge=1, le=1_000_000, description="interactions before anything is scored"
+    )
+    security_penalty_threshold: float = Field(0.3, ge=0, le=1, description="threat score that is fined")
+    security_quarantine_threshold: float = Field(0.7, ge=0, le=1, description="threat score that is quarantined")
+    security_penalty_multiplier: float = Field(1.0, ge=0, le=1e6, description="scale of the epoch penalties")
+    security_realtime_penalty: bool = Field(False, description="also fine single suspicious interactions")
+    security_realtime_threshold: float = Field(0.5, ge=0, le=1, description="realtime score that is fined")
+    security_realtime_rate: float = Field(0.2, ge=0, le=1e6, description="realtime fine per unit of score")
+    security_clear_history_on_epoch: bool = Field(False, description="forget the interactions after each epoch")
+
+
+REACH = 256  #: agents that one laundering search visits at most, so that large markets stay linear
+CHAIN = 5  #: harmful dealings followed from each victim (SWARM 3)
+
+
+@rule
+def injection_score(accepted: bool, p: float, misuse: int, rejections: int) -> float:
+    """[S]: low quality that was accepted all the same, tool misuse, verifier rejections; in [0, 1]."""
+    low = 0.3 * (0.3 - p) / 0.3 if accepted and p < 0.3 else 0.0
+    return min(1.0, low + min(0.4, 0.2 * misuse) + min(0.3, 0.15 * rejections))
+
+
+@rule
+def injection_risk(score: float) -> float:
+    """Severity * confidence of an injection threat [S]."""
+    return score * min(0.9, score + 0.2)
+
+
+@rule
+def exfiltration_risk(misuse: int) -> float:
+    """Severity * confidence of an exfiltration threat [S]; from two misuses on."""
+    return min(1.0, 0.3 * misuse) * 0.6 if misuse >= 2 else 0.0
+
+
+@rule
+def manipulation_risk(success_rate: float) -> float:
+    """Severity * confidence of manipulation [S]."""
+    return min(1.0, success_rate) * min(0.9, 0.5 + 0.4 * success_rate)
+
+
+@rule
+def laundering_risk(gain: float) -> float:
+    """Severity * confidence of laundering over a gain of trust [S]."""
+    return min(1.0, gain / 0.5) * min(0.8, 0.4 + gain)
+
+
+@rule
+def contagion_risk(depth: int, velocity: float) -> float:
+    """Severity * confidence of a contagion chain [S]; velocity in harmful dealings per epoch [O]."""
+    return min(1.0, depth / 5.0) * min(0.9, 0.5 + velocity / 10.0)
+
+
+@rule
+def remember(market: Market, i: int, deal: Any) -> None:
+    """Write a settled interaction to the window, over the oldest when it is full."""
+    if not market.params.security_enabled:
+        return
+    row, history = market.row, market.history
+    past = history[row.remembered % len(history)]
+    if row.remembered >= len(history) and past.accepted:
+        market.contacts[past.contact].launders -= 1
+    past.contact = market.agents[i].proposal.contact
+    past.initiator, past.counterparty = i, deal.counterparty
+    past.accepted, past.p, past.tau, past.r_a = deal.accepted, deal.p, deal.tau, deal.r_a
+    past.misuse, past.rejections, past.step = deal.misuse, deal.rejections, row.step
+    if deal.accepted:
+        market.contacts[past.contact].launders += 1
+    row.remembered += 1
+
+
+@rule
+def _raise(market: Market, source: int, target: int, risk: float) -> None:
+    """A threat scores its source in full and its target at three tenths [S]."""
+    agents = market.agents
+    agents[source].threat = max(agents[source].threat, risk)
+    agents[target].threat = max(agents[target].threat, 0.3 * risk)
+
+
+@rule
+def assess(market: Market) -> None:
+    """Score every agent's `threat` over the window. Linear in agents, contacts and interactions."""
+    if not market.params.security_enabled:
+        return
+    row, count = market.row, min(market.row.remembered, len(market.history))
+    for i in range(len(market.agents)):
+        market.agents[i].threat = 0.0
+    if count >= market.params.security_min_interactions:
+        _find_injection(market, count)
+        _find_manipulation(market, count)
+        _find_contagion(market, count)
+        _find_laundering(market)
+    if market.params.security_clear_history_on_epoch:
+        row.remembered = 0
+        for edge in range(len(market.contacts)):
+            market.contacts[edge].launders = 0
+
+
+@rule
+def _find_injection(market: Market, count: int) -> None:
+    for n in range(count):
+        past = market.history[n]
+        score = injection_score(past.accepted, past.p, past.misuse, past.rejections)
+        risk = injection_risk(score) if score >= market.params.security_injection_threshold else 0.0
+        _raise(market, past.initiator, past.counterparty, max(risk, exfiltration_risk(past.misuse)))
+
+
+@rule
+def _is_success(past: Any) -> bool:
+    """The initiator gained from poor quality: reputation, or more than one unit of resources."""
+    return past.accepted and ((past.p < 0.4 and past.r_a > 0.0) or (past.p < 0.5 and past.tau < -1.0))
+
+
+@rule
+def _find_manipulation(market: Market, count: int) -> None:
+    for i in range(len(market.agents)):
+        market.agents[i].scratch.tally, market.agents[i].scratch.hits = 0, 0
+    for n in range(count):
+        past = market.history[n]
+        market.agents[past.initiator].scratch.tally += 1
+        if _is_success(past):
+            market.agents[past.initiator].scratch.hits += 1
+    for n in range(count):
+        past = market.history[n]
+        source = market.agents[past.initiator].scratch
+        if source.tally >= 3 and _is_success(past):
+            rate = source.hits / source.tally
+            if rate >= market.params.security_manipulation_threshold:
+                _raise(market, past.initiator, past.counterparty, manipulation_risk(rate))
+
+
+@rule
+def _find_contagion(market: Market, count: int) -> None:
+    """Harm received, then passed on at least twice. Read from the newest interaction back, so that what a victim
+    does later is known when the interaction that made it one is met."""
+    params, history, newest = market.params, market.history, market.row.remembered - 1
+    for i in range(len(market.agents)):
+        market.agents[i].scratch.tally = 0
+    for n in range(count):
+        past = history[(newest - n) % len(history)]
+        if not past.accepted or past.p >= 0.3:
+            continue
+        victim = market.agents[past.counterparty].scratch
+        source = market.agents[past.initiator].scratch
+        if victim.tally >= 2:
+            agents, depth, velocity = _chain(params, past, victim)
+            if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
+                risk = contagion_risk(depth, velocity)
+                _raise(market, past.initiator, past.counterparty, risk)
+                for k in range(min(victim.tally, CHAIN)):
+                    _raise(market, past.initiator, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
+        if source.tally == 0:
+            source.hits = past.step  # of its latest harmful dealing
+        source.chain[source.tally % CHAIN] = past.counterparty
+        source.tally += 1
+
+
+@rule
+def _chain(params: Any, past: Any, victim: Any) -> tuple[int, int, float]:
+    """Distinct agents of the chain that starts with `past`, its depth, and its dealings per epoch."""
+    agents = 2
+    for k in range(min(victim.tally, CHAIN)):
+        peer = victim.chain[(victim.tally - 1 - k) % CHAIN]
+        fresh = peer != past.initiator and peer != past.counterparty
+        for earlier in range(k):
+            fresh = fresh and peer != victim.chain[(victim.tally - 1 - earlier) % CHAIN]
+        agents += 1 if fresh else 0
+    epochs = (victim.hits - past.step) / params.steps_per_epoch
+    return agents, agents - 1, (agents - 1) / (epochs + 0.01)
+
+
+@rule
+def _find_laundering(market: Market) -> None:
+    """Chains of accepted interactions from low to high reputation, by a bounded breadth-first search a source."""
+    agents = market.agents
+    for i in range(len(agents)):
+        agents[i].scratch.mark = -1
+    for source in range(len(market.agents)):
+        agents[source].scratch.mark, agents[source].scratch.depth = source, 1
+        agents[0].scratch.queue = source
+        head, tail = 0, 1
+        while head < tail:
+            current = agents[head].scratch.queue
+            head += 1
+            for edge in range(agents[current].start, agents[current].stop):
+                peer = market.contacts[edge].peer
+                reached = agents[peer].scratch
+                if market.contacts[edge].launders == 0 or reached.mark == source or tail >= REACH:
+                    continue
+                reached.mark, reached.depth = source, agents[current].scratch.depth + 1
+                agents[tail].scratch.queue = peer
+                tail += 1
+                gain = agents[peer].reputation - agents[source].reputation
+                long_enough = reached.depth >= market.params.security_min_chain_length
+                if long_enough and gain > market.params.security_laundering_trust_gap:
+                    _raise(market, source, peer, laundering_risk(gain))
+
+
+@rule
+def epoch_start(market: Market, i: int) -> Effect:
+    """Threats are fined, grave ones quarantined for `freeze_duration_epochs` ([S]; there for ever)."""
+    params, threat = market.params, market.agents[i].threat
+    if not params.security_enabled or threat == 0.0:
+        return nothing()
+    fine = threat * params.security_penalty_multiplier if threat >= params.security_penalty_threshold else 0.0
+    epochs = params.freeze_duration_epochs if threat >= params.security_quarantine_threshold else 0
+    return Effect(0.0, 0.0, -fine, -5.0 * fine, 0, 0, 0, epochs, 0)
+
+
+@rule
+def on_interaction(market: Market, i: int, deal: Any) -> Effect:
+    """Realtime: a suspicious interaction costs the initiator rate * score, the counterparty half [S]."""
+    if not (market.params.security_enabled and market.params.security_realtime_penalty):
+        return nothing()
+    score = 0.3 if deal.accepted and deal.p < 0.3 else 0.0
+    score += min(0.4, 0.2 * deal.misuse) + min(0.3, 0.15 * deal.rejections)
+    score = min(1.0, score + 0.3 * market.agents[i].threat)
+    if score < market.params.security_realtime_threshold:
+        return nothing()
+    fine = market.params.security_realtime_rate * score
+    return costs(fine, 0.5 * fine)

@@ -1,0 +1,251 @@
+"""What is seen: features by name, the whitelist of all that agents and overseers get to know, and the action mask.
+
+Latent p, conduct, archetype and what a proposal will extract are in no feature of an agent. The ledger features are
+for overseers alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from swarm_env.core import governance
+from swarm_env.core.compiled import kernel, rule
+from swarm_env.core.contacts import can_post, can_vote, is_frozen
+from swarm_env.core.proxy import clip
+from swarm_env.core.types import Market, NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE
+
+SIGNAL_BOUND = 4.0  #: signals and readings are clipped to +-4 (noise is unbounded, spaces are not)
+NUM_VERBS = len(VERBS)
+
+
+class Feature(NamedTuple):
+    """One number of an observation: its range and what it says."""
+
+    low: float
+    high: float
+    description: str
+
+
+#: Of the agent itself and the market, in the order of `_write_own`.
+OWN: dict[str, Feature] = {
+    "reputation": Feature(-1, 1, "own reputation"),
+    "resources": Feature(0, 1, "r/(r + initial resources)"),
+    "frozen": Feature(0, 1, "frozen or quarantined"),
+    "quarantined": Feature(0, 1, "quarantined by security control"),
+    "may_act": Feature(0, 1, "every lever lets it act"),
+    "posts_left": Feature(0, 1, "share of the epoch's posts left"),
+    "votes_left": Feature(0, 1, "share of the epoch's votes left"),
+    "tasks_left": Feature(0, 1, "share of the epoch's tasks left"),
+    "actions_left": Feature(0, 1, "share of the bandwidth cap left, 1 without a cap"),
+    "epoch": Feature(0, 1, "epochs over, as a share"),
+    "step": Feature(0, 1, "steps of the epoch over, as a share"),
+    "market_toxicity": Feature(0, 1, "running mean of 1-p over accepted interactions"),
+    "market_mean_p": Feature(0, 1, "running mean of p over all interactions"),
+}
+#: Of each proposal in the inbox, oldest first; zeros in an empty slot. In the order of `_write_inbox`.
+INBOX: dict[str, Feature] = {
+    "present": Feature(0, 1, "the slot holds a proposal"),
+    "signal": Feature(-SIGNAL_BOUND, SIGNAL_BOUND, "surface signal: v_hat + bias + noise"),
+    "reputation": Feature(-1, 1, "the initiator's reputation"),
+    "trust": Feature(0, 1, "own trust in the initiator"),
+}
+#: Of each contact in a peer slot; zeros in an empty slot. In the order of `_write_peer`.
+PEER: dict[str, Feature] = {
+    "present": Feature(0, 1, "the slot holds a contact"),
+    "reputation": Feature(-1, 1, "its reputation"),
+    "trust": Feature(0, 1, "own trust in it"),
+    "frozen": Feature(0, 1, "it is frozen or quarantined"),
+}
+#: For overseers, of each proposal in an inbox. In the order of `_write_ledger`.
+LEDGER: dict[str, Feature] = {
+    "reading": Feature(-SIGNAL_BOUND, SIGNAL_BOUND, "an independent reading of v_hat"),
+    "mean_p": Feature(0, 1, "mean p of what the initiator has initiated, .5 if nothing"),
+    "failed_audits": Feature(0, 1, "n/(n+1) of the initiator's failed audits"),
+    "violations": Feature(0, 1, "n/(n+1) of its breaker violations"),
+    "collusion_risk": Feature(0, 1, "its collusion risk"),
+    "threat": Feature(0, 1, "its threat score"),
+}
+#: Everything that anybody gets to see, by scope.
+FEATURES: dict[str, dict[str, Feature]] = {"own": OWN, "inbox": INBOX, "peer": PEER, "ledger": LEDGER}
+
+
+@rule
+def _share_left(used: float, budget: float) -> float:
+    return max(budget - used, 0.0) / budget if budget > 0 else 0.0
+
+
+@rule
+def _write_own(market: Market, i: int, out: Any) -> int:
+    row, agent = market.row, market.agents[i]
+    out[0] = agent.reputation
+    out[1] = agent.resources / (agent.resources + max(market.params.initial_resources, 1.0))
+    out[2] = is_frozen(agent, row.epoch)
+    out[3] = row.epoch < agent.quarantined_until
+    out[4] = governance.may_act(market.params, agent)
+    out[5] = _share_left(agent.posts, market.params.posts_per_epoch)
+    out[6] = _share_left(agent.votes, market.params.votes_per_epoch)
+    out[7] = _share_left(agent.tasks, market.params.tasks_per_epoch)
+    out[8] = _share_left(agent.actions, market.params.bandwidth_cap) if market.params.bandwidth_cap >= 0 else 1.0
+    out[9] = row.epoch / market.params.n_epochs
+    out[10] = (row.step - row.epoch * market.params.steps_per_epoch) / market.params.steps_per_epoch
+    out[11] = row.toxicity
+    out[12] = row.mean_p
+    return 13
+
+
+@rule
+def _write_inbox(market: Market, i: int, out: Any, at: int) -> int:
+    """All slots: the linked list of proposals, then zeros."""
+    initiator, size = market.agents[i].first, 4
+    for slot in range(market.params.inbox):
+        if slot < market.agents[i].inbox:
+            asked = market.agents[initiator]
+            out[at] = 1.0
+            out[at + 1] = clip(asked.proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
+            out[at + 2] = asked.reputation
+            out[at + 3] = market.contacts[market.contacts[asked.proposal.contact].back].trust
+            initiator = asked.proposal.next
+        else:
+            for k in range(size):
+                out[at + k] = 0.0
+        at += size
+    return at
+
+
+@rule
+def _write_peer(market: Market, i: int, slot: int, out: Any, at: int) -> int:
+    index = peer_contact(market, i, slot)
+    for k in range(4):
+        out[at + k] = 0.0
+    if index >= 0:
+        contact = market.contacts[index]
+        out[at] = 1.0
+        out[at + 1] = market.agents[contact.peer].reputation
+        out[at + 2] = contact.trust
+        out[at + 3] = is_frozen(market.agents[contact.peer], market.row.epoch)
+    return at + 4
+
+
+@rule
+def _write_ledger(market: Market, initiator: int, out: Any) -> None:
+    agent = market.agents[initiator]
+    out[0] = clip(agent.proposal.reading, -SIGNAL_BOUND, SIGNAL_BOUND)
+    out[1] = agent.initiated_p / agent.initiated if agent.initiated > 0 else 0.5
+    out[2] = agent.failed_audits / (agent.failed_audits + 1.0)
+    out[3] = agent.breaches / (agent.breaches + 1.0)
+    out[4] = agent.collusion_risk
+    out[5] = agent.threat
+
+
+@rule
+def fill_slots(market: Market, i: int) -> None:
+    """Peer slots of an agent with more contacts than slots: the most visible, first ones first among equals."""
+    agent, slots = market.agents[i], market.params.peers
+    if agent.stop - agent.start <= slots:
+        return  # by index, as laid out once and for all
+    for k in range(slots):
+        market.contacts[agent.start + k].slot = -1
+    for index in range(agent.start, agent.stop):  # insertion into a short sorted list: linear in contacts
+        if market.contacts[index].weight <= 0.0:
+            continue
+        here = market.agents[market.contacts[index].peer].visibility
+        k = slots
+        while k > 0 and _less_visible(market, market.contacts[agent.start + k - 1].slot, here):
+            k -= 1
+        for moved in range(slots - 1, k, -1):
+            market.contacts[agent.start + moved].slot = market.contacts[agent.start + moved - 1].slot
+        if k < slots:
+            market.contacts[agent.start + k].slot = index
+
+
+@rule
+def _less_visible(market: Market, index: int, visibility: float) -> bool:
+    if index < 0:
+        return True
+    return bool(market.agents[market.contacts[index].peer].visibility < visibility)
+
+
+@rule
+def peer_contact(market: Market, i: int, slot: int) -> int:
+    """The contact in a peer slot, -1 if there is none or its edge is severed."""
+    agent = market.agents[i]
+    if slot >= agent.stop - agent.start:
+        return -1
+    index = market.contacts[agent.start + slot].slot
+    return int(index) if index >= 0 and market.contacts[index].weight > 0.0 else -1
+
+
+@rule
+def legal_verb(market: Market, i: int, verb: int) -> bool:
+    """Whether the verb is open to the agent: not frozen, within every lever's and every epoch's budget."""
+    agent = market.agents[i]
+    if verb == NOOP:
+        return True
+    if is_frozen(agent, market.row.epoch) or not governance.may_act(market.params, agent):
+        return False
+    if verb == POST:
+        return can_post(market.params, agent)
+    if verb == TASK:
+        return bool(agent.tasks < market.params.tasks_per_epoch)
+    if verb == VOTE and not can_vote(market.params, agent):
+        return False
+    if verb == PROPOSE or verb == VOTE:
+        for slot in range(market.params.peers):
+            if peer_contact(market, i, slot) >= 0:
+                return True
+    return False
+
+
+@rule
+def _write_mask(market: Market, i: int, mask: Any) -> None:
+    """Heads in order: two entries an inbox slot (refuse, accept), the verbs, the peer slots, the conducts."""
+    frozen, at = is_frozen(market.agents[i], market.row.epoch), 0
+    for slot in range(market.params.inbox):
+        mask[at] = 1
+        mask[at + 1] = slot < market.agents[i].inbox and not frozen
+        at += 2
+    acts = False
+    for verb in range(NUM_VERBS):
+        legal = legal_verb(market, i, verb)
+        mask[at + verb] = legal
+        acts = acts or (legal and verb != NOOP)
+    at += NUM_VERBS
+    peers = 0
+    for slot in range(market.params.peers):
+        legal = acts and peer_contact(market, i, slot) >= 0
+        mask[at + slot] = legal
+        peers += legal
+    if peers == 0:
+        mask[at] = 1  # every head keeps one legal choice, so that samplers and softmaxes have something to choose
+    at += market.params.peers
+    for conduct in range(NUM_CONDUCTS):
+        mask[at + conduct] = acts or conduct == 0
+
+
+@rule
+def observe(market: Market, observation: Any, mask: Any) -> None:
+    """Write every learner's observation (L, F) and mask (L, M)."""
+    for i in range(len(market.agents)):
+        learner = market.agents[i].learner
+        if learner < 0:
+            continue
+        fill_slots(market, i)
+        view = observation[learner]
+        at = _write_inbox(market, i, view, _write_own(market, i, view))
+        for slot in range(market.params.peers):
+            at = _write_peer(market, i, slot, view, at)
+        _write_mask(market, i, mask[learner])
+
+
+@kernel
+def ledger(table: Any, state: Any, out: Any, lo: int, hi: int) -> None:
+    """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeros in empty slots."""
+    for b in range(lo, hi):
+        row = state.rows[b]
+        market = Market(table[row.params], row, state.agents[b], state.contacts[b], state.history[b])
+        out[b] = 0.0
+        for i in range(len(market.agents)):
+            initiator = market.agents[i].first
+            for slot in range(market.agents[i].inbox):
+                _write_ledger(market, initiator, out[b, i, slot])
+                initiator = market.agents[initiator].proposal.next

@@ -1,0 +1,60 @@
+"""What a proposal is worth and what it looks like: drawn when it is made (market.md, 'Quality of one interaction')."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from swarm_env.core import random
+from swarm_env.core.compiled import rule
+from swarm_env.core.proxy import clip, quality, v_hat
+from swarm_env.core.types import ADVERSARIAL, DECEPTIVE, HONEST
+
+#: Per conduct: task progress U(low, high), engagement U(low, high) (SWARM 1.4).
+PROGRESS = np.array([[0.3, 0.8], [0.1, 0.5], [0.2, 0.6], [-0.3, 0.2]])
+ENGAGEMENT = np.array([[0.2, 0.6], [-0.2, 0.3], [0.0, 0.4], [-0.5, -0.1]])
+#: Per conduct: whole numbers low..high, both ends included.
+REWORK = np.array([[0, 1], [0, 2], [0, 2], [1, 3]])
+REJECTIONS = np.array([[0, 0], [0, 1], [0, 1], [1, 2]])
+MISUSE = np.array([[0, 0], [0, 0], [0, 0], [0, 1]])
+
+
+@rule
+def reputation_factor(reputation: float) -> float:
+    """Reputation scales progress and engagement by .5 (at -1) to 1 (at +1) [S]."""
+    return 0.75 + 0.25 * clip(reputation, -1.0, 1.0)
+
+
+@rule
+def surface_bias(params: Any, conduct: int, u: float) -> float:
+    """Deceptive looks better than it is; adversarial sometimes much; honest work sometimes looks suspicious."""
+    if conduct == DECEPTIVE:
+        return float(params.deceptive_bias)
+    if conduct == ADVERSARIAL and u < params.disguise_probability:
+        return float(params.disguise_bias)
+    if conduct == HONEST and u < params.sensitive_probability:
+        return float(params.sensitive_bias)
+    return 0.0
+
+
+@rule
+def draw_proposal(params: Any, proposal: Any, reputation: float, key: Any, i: int) -> None:
+    """Draw observables, latent quality, surface signal and ledger reading of agent i's proposal."""
+    c, factor = proposal.conduct, reputation_factor(reputation)
+    progress = PROGRESS[c, 0] + (PROGRESS[c, 1] - PROGRESS[c, 0]) * random.uniform(key, i, random.PROGRESS)
+    span = ENGAGEMENT[c, 1] - ENGAGEMENT[c, 0]
+    engagement = ENGAGEMENT[c, 0] + span * random.uniform(key, i, random.ENGAGEMENT)
+    proposal.progress, proposal.engagement = factor * progress, factor * engagement
+    proposal.rework = random.integer(key, i, random.REWORK, REWORK[c, 0], REWORK[c, 1])
+    proposal.rejections = random.integer(key, i, random.REJECTIONS, REJECTIONS[c, 0], REJECTIONS[c, 1])
+    proposal.misuse = random.integer(key, i, random.MISUSE, MISUSE[c, 0], MISUSE[c, 1])
+    value = v_hat(
+        params, proposal.progress, proposal.rework, proposal.rejections, proposal.misuse, proposal.engagement
+    )
+    proposal.p = quality(params, value)
+    bias = surface_bias(params, c, random.uniform(key, i, random.DISGUISE))
+    noise = params.signal_noise * random.normal(key, i, random.SIGNAL_A, random.SIGNAL_B)
+    proposal.signal = value + bias + noise
+    reading = random.normal(key, i, random.READING_A, random.READING_B)
+    proposal.reading = value + params.ledger_noise * reading

@@ -1,0 +1,140 @@
+"""Respond: every open proposal is settled: quality, levers, payoffs, reputation, and what both parties remember."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarm_env.core import governance, random
+from swarm_env.core.compiled import rule
+from swarm_env.core.effect import Effect, nothing
+from swarm_env.core.payoff import payoff_a, payoff_b
+from swarm_env.core.proxy import clip, quality, v_hat
+from swarm_env.core.types import WINDOW, Market
+
+RUNNING_RATE = 0.05  #: weight of the newest interaction in the market's running means
+HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
+
+
+@rule
+def respond(market: Market) -> None:
+    """Settle in the order of initiators, then empty the inboxes."""
+    for i in range(len(market.agents)):
+        if market.agents[i].proposal.contact >= 0:
+            _settle(market, i)
+    for i in range(len(market.agents)):
+        agent = market.agents[i]
+        agent.proposal.contact, agent.proposal.next = -1, -1
+        agent.inbox, agent.first, agent.last, agent.arrivals = 0, -1, -1, 0
+
+
+@rule
+def _settle(market: Market, i: int) -> None:
+    agent, params, row = market.agents[i], market.params, market.row
+    deal, contact = agent.deal, agent.proposal.contact
+    j = market.contacts[contact].peer
+    _describe(market, deal, i, j)
+    agent.recent[agent.initiated % WINDOW] = 1.0 - deal.p
+    agent.initiated += 1
+    agent.initiated_p += deal.p
+    effect = governance.on_interaction(market, i, deal, nothing())
+    deal.c_a, deal.c_b = effect.c_a, effect.c_b
+    deal.r_a, deal.r_b = (deal.p - 0.5) - effect.c_a, 0.0
+    deal.payoff_a = payoff_a(params, deal.p, deal.tau, deal.c_a, deal.r_a) - deal.effort
+    deal.payoff_b = payoff_b(params, deal.p, deal.tau, deal.c_b, deal.r_b)
+    _pay(market, deal, i, j)
+    _sanction(market, i, effect)
+    gain = effect.reputation + (deal.r_a if deal.accepted else 0.0)
+    agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
+    _learn(market, deal, contact)
+    _learn(market, deal, market.contacts[contact].back)
+    row.settled += 1
+    row.mean_p += RUNNING_RATE * (deal.p - row.mean_p)
+    if deal.accepted:
+        row.toxicity += RUNNING_RATE * (1.0 - deal.p - row.toxicity)
+    governance.remember(market, i, deal)
+
+
+@rule
+def _describe(market: Market, deal: Any, i: int, j: int) -> None:
+    """The interaction as it stands before governance; a rejection clips engagement at 0 [S]."""
+    params, proposal, scratch = market.params, market.agents[i].proposal, market.agents[i].scratch
+    deal.settled, deal.counterparty, deal.conduct = True, j, proposal.conduct
+    deal.answered, deal.accepted = scratch.answered, scratch.answered and scratch.accepted
+    deal.progress, deal.rework, deal.rejections = proposal.progress, proposal.rework, proposal.rejections
+    deal.misuse, deal.signal, deal.p_offer = proposal.misuse, proposal.signal, proposal.p
+    deal.engagement = proposal.engagement if deal.accepted else min(proposal.engagement, 0.0)
+    deal.v_hat = v_hat(params, deal.progress, deal.rework, deal.rejections, deal.misuse, deal.engagement)
+    deal.p = quality(params, deal.v_hat)
+    deal.tau = -params.extraction[deal.conduct]
+    deal.effort = params.effort[deal.conduct]
+    deal.v = 1.0 if random.uniform(market.row.step_key, i, random.OUTCOME) < deal.p else -1.0
+
+
+@rule
+def _pay(market: Market, deal: Any, i: int, j: int) -> None:
+    """Only an accepted interaction pays; costs levied on a rejected one are still due."""
+    mine, theirs = market.agents[i].outcome, market.agents[j].outcome
+    mine.initiated += 1
+    mine.expired += 0 if deal.answered else 1
+    theirs.received += 1 if deal.answered else 0
+    if deal.accepted:
+        mine.initiated_accepted += 1
+        theirs.received_accepted += 1
+        mine.payoff_initiator += deal.payoff_a
+        theirs.payoff_counterparty += deal.payoff_b
+        receive(market.agents[i], deal.payoff_a)
+        receive(market.agents[j], deal.payoff_b)
+    else:
+        mine.cost += deal.c_a
+        theirs.cost += deal.c_b
+        receive(market.agents[i], -deal.c_a)
+        receive(market.agents[j], -deal.c_b)
+
+
+@rule
+def receive(agent: Any, amount: float) -> None:
+    """Rewards are what resources would change by without the floor at 0."""
+    agent.outcome.reward += amount
+    agent.resources = max(agent.resources + amount, 0.0)
+
+
+@rule
+def penalise(agent: Any, effect: Effect) -> None:
+    """Take reputation and resources."""
+    agent.reputation = clip(agent.reputation + effect.reputation, -1.0, 1.0)
+    agent.outcome.penalty -= effect.resources
+    receive(agent, effect.resources)
+
+
+@rule
+def _sanction(market: Market, i: int, effect: Effect) -> None:
+    """Book a failed audit, a violation, a freeze."""
+    agent = market.agents[i]
+    agent.outcome.audited = effect.failed_audit > 0
+    agent.outcome.violation = effect.violation > 0
+    agent.failed_audits += effect.failed_audit
+    agent.breaches += effect.violation
+    agent.violations += effect.violation
+    for _ in range(effect.failed_audit + effect.violation):
+        agent.heat = min(agent.heat + HEAT_SANCTION, 1.0)
+        penalise(agent, governance.on_sanction(market.params, agent))
+    if effect.freeze > 0:
+        agent.outcome.froze = True
+        agent.frozen_until = market.row.epoch + effect.freeze
+
+
+@rule
+def _learn(market: Market, deal: Any, index: int) -> None:
+    """What one party remembers; an interaction that expired teaches nothing, nobody was there."""
+    contact, params = market.contacts[index], market.params
+    if not deal.answered:
+        return
+    contact.met += 1
+    contact.met_p += deal.p
+    if not deal.accepted:
+        contact.trust = 0.9 * contact.trust + 0.05  # [S]
+        return
+    contact.trust = 0.7 * contact.trust + 0.3 * deal.p  # [S]
+    contact.won = min(contact.won + 0.1, 1.0)  # [S]
+    if params.dynamic and contact.weight > 0.0:
+        contact.weight = min(contact.weight + params.edge_strengthen_rate, params.max_edge_weight)

@@ -1,0 +1,88 @@
+"""A step of the market: its phases in order.
+
+    decide    every agent makes up its mind, on what it saw                               (decide.py)
+    respond   each proposal made in the step before is answered and settled               (respond.py)
+    act       the verbs take effect                                                       (act.py)
+    turn      at the end of an epoch: close it, open the next, every lever's epoch rule   (turn.py)
+    observe   observations and masks, true of the step that is to come                    (observe.py)
+
+These files, and a lever in its own memory, are the only code that writes State. An epoch opens at the end of the step
+before its first, not at the start of its first, so that the masks are true of the actions they are shown for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarm_env.core import random
+from swarm_env.core.act import act
+from swarm_env.core.compiled import kernel, rule
+from swarm_env.core.decide import decide
+from swarm_env.core.observe import observe
+from swarm_env.core.respond import respond
+from swarm_env.core.turn import turn
+from swarm_env.core.types import NOOP, Market
+
+HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
+
+
+@rule
+def begin(market: Market) -> None:
+    """Key the step's draws and clear what the last step left to be seen."""
+    row = market.row
+    row.step_key = random.step_key(row.key, row.step)
+    for i in range(len(market.agents)):
+        agent = market.agents[i]
+        agent.heat *= HEAT_FADE
+        agent.cooldown = max(agent.cooldown - 1, 0)
+        scratch = agent.scratch
+        scratch.verb, scratch.contact, scratch.conduct = NOOP, -1, 0
+        scratch.answered, scratch.accepted = False, False
+        clear_outcome(agent.outcome)
+        agent.deal.settled = False
+
+
+@rule
+def clear_outcome(outcome: Any) -> None:
+    """Nothing has happened yet."""
+    outcome.reward, outcome.payoff_initiator, outcome.payoff_counterparty = 0.0, 0.0, 0.0
+    outcome.task_pay, outcome.cost, outcome.penalty = 0.0, 0.0, 0.0
+    outcome.initiated, outcome.initiated_accepted, outcome.expired = 0, 0, 0
+    outcome.received, outcome.received_accepted, outcome.illegal = 0, 0, 0
+    outcome.verb, outcome.target, outcome.direction, outcome.weight = NOOP, -1, 0, 0.0
+    outcome.bounced, outcome.audited, outcome.violation = False, False, False
+    outcome.froze, outcome.quarantined, outcome.released = False, False, False
+
+
+@kernel
+def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -> None:
+    """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
+    for b in range(lo, hi):
+        row = state.rows[b]
+        market = Market(table[row.params], row, state.agents[b], state.contacts[b], state.history[b])
+        begin(market)
+        decide(market, actions[b])
+        respond(market)
+        act(market)
+        turn(market)
+        observe(market, view.observation[b], view.mask[b])
+
+
+@kernel
+def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> None:
+    """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1, from the scenario's initial state."""
+    for b in range(lo, hi):
+        row, start = state.rows[b], initial.rows[0]
+        params = table[row.params]
+        row.key = random.episode_key(row.seed, row.episode)
+        row.step_key = random.step_key(row.key, 0)
+        row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
+        row.toxicity, row.mean_p = start.toxicity, start.mean_p
+        for i in range(state.agents.shape[1]):
+            state.agents[b, i] = initial.agents[0, i]
+            state.agents[b, i].resources = params.initial_resources
+        for edge in range(state.contacts.shape[1]):
+            state.contacts[b, edge] = initial.contacts[0, edge]
+            state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
+        market = Market(params, row, state.agents[b], state.contacts[b], state.history[b])
+        observe(market, view.observation[b], view.mask[b])
