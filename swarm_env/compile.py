@@ -72,15 +72,36 @@ class Compiled:
         low, high = ([f[k] for f in features] for k in (0, 1))
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
+    @cached_property
+    def state_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lowest and highest value of every entry of `state()`."""
+        features = list(observe.STATE_ROW.values()) + list(observe.STATE_AGENT.values()) * self.num_agents
+        low, high = ([f[k] for f in features] for k in (0, 1))
+        return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
+
     def allocate(self, num_envs: int) -> tuple[State, View]:
         """Room for that many environments; `reset` starts their episodes."""
         shown = (num_envs, self.num_learners)
         view = View(
             observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
             mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
+            info=np.zeros((*shown, len(observe.INFO))),
         )
         state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
         return state, view
+
+    def global_state(self, state: State) -> NDArray[np.float32]:
+        """(B, S): the market as a whole, for centralised critics; a fresh array."""
+        out = np.zeros((len(state.rows), len(self.state_bounds[0])), dtype=np.float32)
+        observe.global_state(self.params, state, out, 0, len(out))
+        return out
+
+    def ledger(self, state: State) -> NDArray[np.float32]:
+        """(B, N, I, len(LEDGER)): the overseers' view of every inbox; a fresh array."""
+        shape = (len(state.rows), self.num_agents, self.inbox, len(observe.LEDGER))
+        out = np.zeros(shape, dtype=np.float32)
+        observe.ledger(self.params, state, out, 0, len(out))
+        return out
 
     def reset(self, state: State, view: View, lo: int, hi: int) -> None:
         """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1."""

@@ -138,7 +138,8 @@ def _layout(s: Snapshot, width: float, height: float, font: float) -> tuple[Floa
     reach = max(min(width / 2 - label - 36, height / 2 - 26 - 22 * (label > 0)), height / 5)
     lanes = 1 if n <= MAX_CIRCLE else round((.1 * n) ** .5)          # as much room along a lane as across
     gap = 2 * np.pi * reach / n if lanes == 1 else .5 * reach / lanes
-    angle, distance = np.pi / 2 - 2 * np.pi * k / n, reach * (1 - .5 * (k % lanes) / lanes)
+    slots = -(-n // lanes) * lanes                   # full turns of the lanes, or first and last could meet
+    angle, distance = np.pi / 2 - 2 * np.pi * k / slots, reach * (1 - .5 * (k % lanes) / lanes)
     wealth = np.sqrt(np.clip(np.nan_to_num(np.asarray(s.resources, float)) / 100, .15, 4))
     radius = min(11., .21 * gap) * wealth
     xy = distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

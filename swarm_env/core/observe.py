@@ -69,6 +69,36 @@ LEDGER: dict[str, Feature] = {
 FEATURES: dict[str, dict[str, Feature]] = {"own": OWN, "inbox": INBOX, "peer": PEER, "ledger": LEDGER}
 
 
+#: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`.
+INFO: tuple[str, ...] = (
+    "payoff_initiator", "payoff_counterparty", "task_pay", "governance_cost", "penalty",
+    "initiated", "initiated_accepted", "expired", "received", "received_accepted",
+    "deal_p", "deal_tau", "deal_payoff", "illegal_actions", "bounced", "failed_audit", "violation",
+    "frozen", "quarantined", "reputation", "resources",
+    *(f"cost_{lever}" for lever in governance.LEVERS),
+)  # fmt: skip
+#: The market as a whole, for `state()`: row features, then these of every agent. In the order of `global_state`.
+STATE_ROW: dict[str, Feature] = {
+    "epoch": Feature(0, 1, "epochs over, as a share"),
+    "step": Feature(0, 1, "steps over, as a share"),
+    "market_toxicity": OWN["market_toxicity"],
+    "market_mean_p": OWN["market_mean_p"],
+}
+STATE_AGENT: dict[str, Feature] = {
+    "reputation": Feature(-1, 1, "reputation"),
+    "resources": OWN["resources"],
+    "frozen": OWN["frozen"],
+    "quarantined": OWN["quarantined"],
+    "may_act": OWN["may_act"],
+    "visibility": Feature(0, 1, "v/(v+1)"),
+    "violations": Feature(0, 1, "n/(n+1) of breaker violations"),
+    "failed_audits": Feature(0, 1, "n/(n+1) of failed audits"),
+    "collusion_risk": LEDGER["collusion_risk"],
+    "threat": LEDGER["threat"],
+    "inbox": Feature(0, 1, "share of the inbox filled"),
+}
+
+
 @rule
 def _share_left(used: float, budget: float) -> float:
     return max(budget - used, 0.0) / budget if budget > 0 else 0.0
@@ -223,8 +253,26 @@ def _write_mask(market: Market, i: int, mask: Any) -> None:
 
 
 @rule
-def observe(market: Market, observation: Any, mask: Any) -> None:
-    """Write every learner's observation (L, F) and mask (L, M)."""
+def _write_info(market: Market, i: int, out: Any) -> None:
+    agent, outcome = market.agents[i], market.agents[i].outcome
+    deal, settled = agent.deal, 1.0 if agent.deal.settled else 0.0
+    out[0], out[1] = outcome.payoff_initiator, outcome.payoff_counterparty
+    out[2], out[3], out[4] = outcome.task_pay, outcome.cost, outcome.penalty
+    out[5], out[6], out[7] = outcome.initiated, outcome.initiated_accepted, outcome.expired
+    out[8], out[9] = outcome.received, outcome.received_accepted
+    out[10], out[11], out[12] = settled * deal.p, settled * deal.tau, settled * deal.payoff_a
+    out[13], out[14] = outcome.illegal, outcome.bounced
+    out[15], out[16] = outcome.audited, outcome.violation
+    out[17] = is_frozen(agent, market.row.epoch)
+    out[18] = market.row.epoch < agent.quarantined_until
+    out[19], out[20] = agent.reputation, agent.resources
+    for k in range(len(outcome.levers)):
+        out[21 + k] = outcome.levers[k]
+
+
+@rule
+def observe(market: Market, observation: Any, mask: Any, info: Any) -> None:
+    """Write every learner's observation (L, F), mask (L, M) and info (L, len(INFO))."""
     for i in range(len(market.agents)):
         learner = market.agents[i].learner
         if learner < 0:
@@ -235,6 +283,7 @@ def observe(market: Market, observation: Any, mask: Any) -> None:
         for slot in range(market.params.peers):
             at = _write_peer(market, i, slot, view, at)
         _write_mask(market, i, mask[learner])
+        _write_info(market, i, info[learner])
 
 
 @kernel
@@ -249,3 +298,27 @@ def ledger(table: Any, state: Any, out: Any, lo: int, hi: int) -> None:
             for slot in range(market.agents[i].inbox):
                 _write_ledger(market, initiator, out[b, i, slot])
                 initiator = market.agents[initiator].proposal.next
+
+
+@kernel
+def global_state(table: Any, state: Any, out: Any, lo: int, hi: int) -> None:
+    """The market as a whole: out (B, len(STATE_ROW) + N*len(STATE_AGENT)) float32."""
+    for b in range(lo, hi):
+        row, params = state.rows[b], table[state.rows[b].params]
+        out[b, 0] = row.epoch / params.n_epochs
+        out[b, 1] = row.step / (params.n_epochs * params.steps_per_epoch)
+        out[b, 2], out[b, 3] = row.toxicity, row.mean_p
+        at = 4
+        for i in range(state.agents.shape[1]):
+            agent = state.agents[b, i]
+            out[b, at] = agent.reputation
+            out[b, at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
+            out[b, at + 2] = is_frozen(agent, row.epoch)
+            out[b, at + 3] = row.epoch < agent.quarantined_until
+            out[b, at + 4] = governance.may_act(params, agent)
+            out[b, at + 5] = agent.visibility / (agent.visibility + 1.0)
+            out[b, at + 6] = agent.breaches / (agent.breaches + 1.0)
+            out[b, at + 7] = agent.failed_audits / (agent.failed_audits + 1.0)
+            out[b, at + 8], out[b, at + 9] = agent.collusion_risk, agent.threat
+            out[b, at + 10] = agent.inbox / params.inbox
+            at += 11

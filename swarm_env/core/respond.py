@@ -77,6 +77,9 @@ def _pay(market: Market, deal: Any, i: int, j: int) -> None:
     mine.initiated += 1
     mine.expired += 0 if deal.answered else 1
     theirs.received += 1 if deal.answered else 0
+    for k in range(len(mine.levers)):
+        mine.levers[k] += deal.costs[k, 0]
+        theirs.levers[k] += deal.costs[k, 1]
     if deal.accepted:
         mine.initiated_accepted += 1
         theirs.received_accepted += 1

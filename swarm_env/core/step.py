@@ -52,6 +52,7 @@ def clear_outcome(outcome: Any) -> None:
     outcome.verb, outcome.target, outcome.direction, outcome.weight = NOOP, -1, 0, 0.0
     outcome.bounced, outcome.audited, outcome.violation = False, False, False
     outcome.froze, outcome.quarantined, outcome.released = False, False, False
+    outcome.levers[:] = 0.0
 
 
 @kernel
@@ -65,7 +66,7 @@ def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -
         respond(market)
         act(market)
         turn(market)
-        observe(market, view.observation[b], view.mask[b])
+        observe(market, view.observation[b], view.mask[b], view.info[b])
 
 
 @kernel
@@ -85,4 +86,4 @@ def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> 
             state.contacts[b, edge] = initial.contacts[0, edge]
             state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
         market = Market(params, row, state.agents[b], state.contacts[b], state.history[b])
-        observe(market, view.observation[b], view.mask[b])
+        observe(market, view.observation[b], view.mask[b], view.info[b])

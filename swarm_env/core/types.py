@@ -109,6 +109,7 @@ class Outcome:
     froze: bool
     quarantined: bool
     released: bool
+    levers: Annotated[Floats, (NUM_LEVERS,)]  # governance costs of its interactions, by lever
     close_reputation: float  # at the close of an epoch, before the next one's rules
     close_resources: float
     close_frozen: bool
@@ -244,6 +245,7 @@ class View(NamedTuple):
 
     observation: NDArray[np.float32]  # (B, L, F)
     mask: NDArray[np.int8]  # (B, L, M)
+    info: NDArray[np.float64]  # (B, L, len(INFO))
 
 
 def record(cls: type) -> np.dtype[Any]:

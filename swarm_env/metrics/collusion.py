@@ -83,10 +83,9 @@ class CollusionReport(NamedTuple):
 def pair_scores(table: Table, settings: CollusionSettings | None = None) -> PairScores:
     """min(1, n/10) * (.25*frequency + .3*correlation + .2*acceptance + .25*quality), each in [0, 1].
 
-    frequency = z/frequency_threshold, z over the dealings of all observed pairs, 0 if all are equal;
-    correlation of the benefits (-tau-c_a of who initiates, tau-c_b of the other, accepted or not); acceptance
-    = 2*(rate-.5); quality = 2*(.5-mean_p) where more than half is accepted, else 0. What is negative counts
-    0.
+    frequency: z/frequency_threshold, z over the dealings of all observed pairs, 0 if all are equal.
+    correlation: of the benefits, -tau-c_a of who initiates and tau-c_b of the other, accepted or not.
+    acceptance: 2*(rate-.5). quality: 2*(.5-mean_p) where more than half is accepted, else 0. None is below 0.
     """
     settings = settings or table.collusion or CollusionSettings()
     two = table.a != table.b
@@ -95,15 +94,11 @@ def pair_scores(table: Table, settings: CollusionSettings | None = None) -> Pair
     low, high = np.divmod(keys, max(1, table.agents.size))
     dealings = count_by(pair, keys.size)
     rate = mean_by(table.accepted[two].astype(np.float64), pair, keys.size, NAN)
-    correlation, mean_p = (
-        _pair_correlation(table, two, pair, keys.size),
-        _pair_quality(table, two, pair, keys.size),
-    )
-    z = _z_scores(dealings)
-    score = FREQUENCY * np.clip(z / settings.frequency_threshold, 0.0, 1.0)
-    score += CORRELATION * np.where(
-        correlation >= settings.correlation_threshold, np.maximum(correlation, 0.0), 0.0
-    )
+    correlation = _pair_correlation(table, two, pair, keys.size)
+    counted = np.where(correlation >= settings.correlation_threshold, np.maximum(correlation, 0.0), 0.0)
+    mean_p = _pair_quality(table, two, pair, keys.size)
+    score = FREQUENCY * np.clip(_z_scores(dealings) / settings.frequency_threshold, 0.0, 1.0)
+    score += CORRELATION * counted
     score += ACCEPTANCE * np.maximum(0.0, 2.0 * (rate - 0.5))
     score += QUALITY * np.where(rate > 0.5, np.maximum(0.0, 2.0 * (0.5 - mean_p)), 0.0)
     score *= np.minimum(1.0, dealings / FULL_RECORD)

@@ -1,0 +1,124 @@
+"""The `swarm` command: run, analyze, validate, list. Each command loads only what it needs.
+
+Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `swarm` and `python -m swarm_env`."""
+    arguments = _parser().parse_args(argv)
+    command: Command = arguments.command
+    try:
+        return command(arguments)
+    except (ValueError, ImportError) as error:  # ScenarioError, AnalysisError, RecordingError and wrong arguments
+        print(f"swarm: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("swarm: interrupted; nothing half-written is left", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swarm", description="Governance markets for multi-agent alignment research."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="play a scenario's scripted population and record it"))
+    _add_analyze(commands.add_parser("analyze", help="read metrics files: epochs, means, trends, plots"))
+    _add_validate(commands.add_parser("validate", help="check scenario files"))
+    _add_list(commands.add_parser("list", help="show scenarios, levers, archetypes, metrics, features"))
+    return parser
+
+
+def _version() -> str:
+    from swarm_env import __version__
+
+    return f"swarm {__version__}"
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", help="a YAML file, or the id of a shipped scenario")
+    parser.add_argument("--seed", type=int, help="seed of every draw (default: the scenario's)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="repeat with N seeds, from the first on")
+    parser.add_argument("--epochs", type=int, help="play so many epochs (simulation.n_epochs)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="override a setting")
+    parser.add_argument("--out", default="logs", help="folder of the event log and the metrics (default: logs)")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a success criterion fails")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from swarm_env.commands import run
+
+    return run(arguments)
+
+
+def _add_analyze(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", help="metrics CSVs, as `swarm run` writes them")
+    parser.add_argument("--metrics", help="comma-separated (default: toxicity_rate,quality_gap,spread)")
+    parser.add_argument("--plot", metavar="FILE", help="also draw the curves: .png, .svg or .pdf")
+    parser.set_defaults(command=_analyze)
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    import shutil
+
+    from swarm_env.analysis import analyze, render_text
+
+    analysis = analyze(arguments.files, arguments.metrics, arguments.plot)
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    print(render_text(analysis, width=width, color=terminal))
+    if arguments.plot:
+        print(f"wrote {arguments.plot}")
+    return 0
+
+
+def _add_validate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", help="scenario files")
+    parser.set_defaults(command=_validate)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from swarm_env.catalog import load_scenario
+    from swarm_env.scenario import ScenarioError
+
+    failed = 0
+    for file in arguments.files:
+        try:
+            scenario = load_scenario(file)
+        except ScenarioError as error:
+            failed += 1
+            print(error, file=sys.stderr)
+        else:
+            print(f"{file}: ok ({scenario.scenario_id}, {scenario.num_agents} agents, {scenario.num_steps} steps)")
+    return 2 if failed else 0
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    topics = ("scenarios", "levers", "archetypes", "metrics", "features")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"any of {', '.join(topics)} (default: all)")
+    parser.set_defaults(command=_list, known=topics)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from swarm_env.commands import show_lists
+
+    unknown = [topic for topic in arguments.topics if topic not in arguments.known]
+    if unknown:
+        raise ValueError(f"list: unknown topic {unknown[0]!r}; allowed: {', '.join(arguments.known)}")
+    show_lists(arguments.topics or arguments.known)
+    return 0

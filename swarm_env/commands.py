@@ -1,0 +1,182 @@
+"""What `swarm run` and `swarm list` print."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from swarm_env.catalog import load_scenario, shipped
+from swarm_env.core.archetypes import ARCHETYPES
+from swarm_env.core.compiled import is_warm
+from swarm_env.core.governance import LEVERS
+from swarm_env.core.observe import FEATURES
+from swarm_env.core.section import Section
+from swarm_env.metrics import METRICS
+from swarm_env.recording import output_paths
+from swarm_env.scenario import Scenario
+from swarm_env.simulate import RunResult, run_seeds
+
+#: Columns of the epoch table, and of the table by seed.
+EPOCH_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("interactions", "total_interactions"), ("accepted", "acceptance_rate"), ("toxicity", "toxicity_rate"),
+    ("quality gap", "quality_gap"), ("spread", "spread"), ("welfare", "total_welfare"),
+    ("net social", "net_social_welfare"), ("frozen", "n_frozen"), ("quarantined", "n_quarantined"),
+)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`swarm run`."""
+    overrides = list(arguments.set)
+    if arguments.epochs is not None:
+        overrides.append(f"simulation.n_epochs={arguments.epochs}")
+    scenario = load_scenario(arguments.scenario, overrides)
+    first = scenario.simulation.seed if arguments.seed is None else arguments.seed
+    count = 1 if arguments.seeds is None else arguments.seeds
+    if count < 1:
+        raise ValueError(f"--seeds must be at least 1, got {count}")
+    seeds = range(first, first + count)
+    console, errors = Console(quiet=arguments.quiet), Console(stderr=True, quiet=arguments.quiet)
+    _print_header(console, scenario, seeds)
+    results = _play(errors, scenario, seeds, arguments.out)
+    if count == 1:
+        console.print(_epoch_table(results[0]))
+    else:
+        console.print(_seed_table(results))
+    _print_verdicts(console, results)
+    for path in output_paths(scenario, arguments.out):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return 1 if arguments.check and not all(result.passed for result in results) else 0
+
+
+def _print_header(console: Console, scenario: Scenario, seeds: range) -> None:
+    groups = ", ".join(f"{group.label} {group.count}" for group in scenario.agents)
+    spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}..{seeds[-1]}"
+    console.print(f"[bold]{scenario.scenario_id}[/bold]  {scenario.description}", highlight=False)
+    simulation = scenario.simulation
+    console.print(
+        f"{groups}; {simulation.n_epochs} epochs of {simulation.steps_per_epoch} steps, {spread}", highlight=False
+    )
+
+
+def _play(console: Console, scenario: Scenario, seeds: Sequence[int], out: str) -> list[RunResult]:
+    if not is_warm():
+        console.print("compiling the market's rules for this machine: once, about half a minute", highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("epochs", total=len(seeds) * scenario.simulation.n_epochs)
+        return run_seeds(scenario, seeds, out, lambda seed, played, row: bar.advance(task))
+
+
+def _text(value: float) -> str:
+    """A cell; undefined is a dash, never 0."""
+    if math.isnan(value):
+        return "-"
+    return str(int(value)) if value == int(value) and abs(value) < 1e9 else f"{value:.4f}"
+
+
+def _epoch_table(result: RunResult) -> Table:
+    table = Table("epoch", *(title for title, _ in EPOCH_COLUMNS), box=None, header_style="bold")
+    for epoch, row in enumerate(result.epochs):
+        table.add_row(str(epoch), *(_text(row[name]) for _, name in EPOCH_COLUMNS))
+    table.add_section()
+    table.add_row("run", *(_text(result.metrics[name]) for _, name in EPOCH_COLUMNS), style="bold")
+    return table
+
+
+def _seed_table(results: list[RunResult]) -> Table:
+    """One row a seed, over the whole run; below, mean and sample sd over seeds."""
+    table = Table("seed", *(title for title, _ in EPOCH_COLUMNS), box=None, header_style="bold")
+    for result in results:
+        table.add_row(str(result.seed), *(_text(result.metrics[name]) for _, name in EPOCH_COLUMNS))
+    columns = [[r.metrics[name] for r in results if not math.isnan(r.metrics[name])] for _, name in EPOCH_COLUMNS]
+    means = [statistics.fmean(values) if values else math.nan for values in columns]
+    deviations = [statistics.stdev(values) if len(values) > 1 else math.nan for values in columns]
+    table.add_section()
+    table.add_row("mean", *map(_text, means), style="bold")
+    table.add_row("sd", *map(_text, deviations), style="bold")
+    return table
+
+
+def _print_verdicts(console: Console, results: list[RunResult]) -> None:
+    """PASS or FAIL by criterion; over several seeds, how many pass."""
+    for position, verdict in enumerate(results[0].verdicts):
+        across = [result.verdicts[position] for result in results]
+        passed = sum(v.passed for v in across)
+        word = "[green]PASS[/green]" if passed == len(across) else "[red]FAIL[/red]"
+        value = _text(verdict.value) if len(across) == 1 else f"{passed} of {len(across)} seeds"
+        console.print(
+            f"{word}  {verdict.name} {_text(verdict.bound)}: {verdict.meaning}: {value}", highlight=False
+        )
+
+
+def show_lists(topics: Iterable[str]) -> None:
+    """`swarm list`."""
+    console = Console()
+    tables = {
+        "scenarios": _scenario_table, "levers": _lever_table, "archetypes": _archetype_table,
+        "metrics": _metric_table, "features": _feature_table,
+    }  # fmt: skip
+    for topic in topics:
+        console.print(tables[topic]())
+
+
+def _listing(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+
+
+def _scenario_table() -> Table:
+    table = _listing("scenarios", "id", "agents", "steps", "description")
+    for name, path in shipped().items():
+        scenario = load_scenario(path)
+        table.add_row(name, str(scenario.num_agents), str(scenario.num_steps), scenario.description)
+    return table
+
+
+def _settings(config: type[Section]) -> list[tuple[str, str, str]]:
+    """(key, default, meaning) of every field of a section."""
+    fields = config.model_fields.items()
+    return [(name, str(field.default), field.description or "") for name, field in fields]
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _lever_table() -> Table:
+    table = _listing("levers, in the order in which they act", "lever", "key under governance:", "default", "meaning")
+    for name, module in LEVERS.items():
+        table.add_row(f"[bold]{name}[/bold]", "", "", _first_line(module))
+        for row in _settings(module.Config):
+            table.add_row("", *row)
+    return table
+
+
+def _archetype_table() -> Table:
+    table = _listing("archetypes", "type", "key under config:", "default", "meaning")
+    for name, module in ARCHETYPES.items():
+        table.add_row(f"[bold]{name}[/bold]", "", "", _first_line(module))
+        for row in _settings(module.Config):
+            table.add_row("", *row)
+    return table
+
+
+def _metric_table() -> Table:
+    table = _listing("metrics", "name", "better", "meaning")
+    for name, metric in METRICS.items():
+        table.add_row(name, metric.better or "", metric.description)
+    return table
+
+
+def _feature_table() -> Table:
+    table = _listing("features: all that is ever seen", "scope", "feature", "range", "meaning")
+    for scope, features in FEATURES.items():
+        for name, feature in features.items():
+            table.add_row(scope, name, f"{feature.low:g}..{feature.high:g}", feature.description)
+    return table
