@@ -1,7 +1,7 @@
 """swarm_env: governance markets for multi-agent alignment research.
 
-SWARM-style YAML scenarios compile into PettingZoo environments. The names below are the public, stable API; they load on
-first use, so that ``import swarm_env`` costs nothing and Numba and PettingZoo come only when they are needed.
+SWARM-style YAML scenarios compile into PettingZoo environments. The names below are the public, stable API; they
+load on first use, so that ``import swarm_env`` costs nothing and Numba and PettingZoo come only when they are needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
-    from swarm_env import metrics, testing
+    from swarm_env import metrics as metrics
+    from swarm_env import testing as testing
     from swarm_env.catalog import load_scenario
     from swarm_env.core import payoff, proxy
     from swarm_env.core.archetypes import ARCHETYPES

@@ -3,6 +3,7 @@
 A CSV has one row per seed and epoch: `scenario_id,seed,epoch`, then a column per metric, an empty cell where
 the metric is undefined. Undefined is shown as "-" and never counts as 0; seeds are averaged within an epoch.
 """
+
 import csv
 import difflib
 import os
@@ -23,12 +24,16 @@ Floats = NDArray[np.float64]
 DEFAULT_METRICS = ("toxicity_rate", "quality_gap", "spread")
 KEYS = ("scenario_id", "seed", "epoch")
 SPARKS, ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
-SPARK_WIDTH = 40          # characters; longer runs are averaged into as many bins
+SPARK_WIDTH = 40  # characters; longer runs are averaged into as many bins
 # Okabe-Ito without its yellow, which is lost on white; dashes differ as well.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
-UNITS = {r"gini|^cv_|^quality": "", "payoff_variance": " [payoff²]", "log_loss": " [nats]",
-         r"welfare|payoff|cost|^spread$|conditional_loss": " [payoff]"}
+UNITS = {
+    r"gini|^cv_|^quality": "",
+    "payoff_variance": " [payoff²]",
+    "log_loss": " [nats]",
+    r"welfare|payoff|cost|^spread$|conditional_loss": " [payoff]",
+}
 
 
 class AnalysisError(ValueError):
@@ -39,12 +44,12 @@ class Summary(NamedTuple):
     """One metric of one file. Statistics are over defined epochs; NaN where too few are defined."""
 
     mean: float
-    sd: float               # sample sd over epochs, of the means over seeds
-    seed_sd: float          # sample sd over seeds, of the means over epochs
-    undefined: int          # of the `rows` cells
+    sd: float  # sample sd over epochs, of the means over seeds
+    seed_sd: float  # sample sd over seeds, of the means over epochs
+    undefined: int  # of the `rows` cells
     rows: int
-    slope: float            # least squares, per epoch
-    change: float           # last defined epoch minus first
+    slope: float  # least squares, per epoch
+    change: float  # last defined epoch minus first
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +58,10 @@ class Run:
 
     path: Path
     scenario_id: str
-    seeds: tuple[int, ...]              # S
-    epochs: NDArray[np.int64]           # (E,) ascending
-    present: NDArray[np.bool_]          # (S, E) whether the file has this row
-    values: dict[str, Floats]           # metric -> (S, E), NaN where undefined or absent
+    seeds: tuple[int, ...]  # S
+    epochs: NDArray[np.int64]  # (E,) ascending
+    present: NDArray[np.bool_]  # (S, E) whether the file has this row
+    values: dict[str, Floats]  # metric -> (S, E), NaN where undefined or absent
 
     def summary(self, metric: str) -> Summary:
         """Statistics of one metric that was read."""
@@ -67,8 +72,15 @@ class Run:
         if len(defined) > 1:
             x, y = self.epochs[defined] - self.epochs[defined].mean(), series[defined]
             slope, change = float(x @ (y - y.mean()) / (x @ x)), float(y[-1] - y[0])
-        return Summary(float(mean(series)), float(sd(series)), float(sd(mean(values.T))),
-                       int(np.sum(self.present & np.isnan(values))), int(self.present.sum()), slope, change)
+        return Summary(
+            float(mean(series)),
+            float(sd(series)),
+            float(sd(mean(values.T))),
+            int(np.sum(self.present & np.isnan(values))),
+            int(self.present.sum()),
+            slope,
+            change,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +89,15 @@ class Analysis:
 
     runs: tuple[Run, ...]
     metrics: tuple[str, ...]
-    plot: Path | None = None            # written by `analyze`
+    plot: Path | None = None  # written by `analyze`
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Scenario ids, with the path where two files would read the same."""
         ids = [run.scenario_id for run in self.runs]
-        return tuple(run.scenario_id if ids.count(run.scenario_id) == 1 else f"{run.scenario_id} {run.path}"
-                     for run in self.runs)
+        return tuple(
+            run.scenario_id if ids.count(run.scenario_id) == 1 else f"{run.scenario_id} {run.path}" for run in self.runs
+        )
 
 
 def mean(values: Floats) -> Floats:
@@ -139,7 +152,7 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _cell(path: Path, line: int, column: str, text: str) -> float:
-    whole, limit = column in KEYS, 2 ** 53 if column == "epoch" else float("inf")
+    whole, limit = column in KEYS, 2**53 if column == "epoch" else float("inf")
     try:
         value = int(text) if whole else float(text.strip() or "nan")
     except ValueError:
@@ -162,8 +175,9 @@ def _read(path: Path, metrics: Sequence[str]) -> Run:
     ids = {cells[at["scenario_id"]] for _, cells in rows}
     if len(ids) > 1:
         raise AnalysisError(f"{path}: holds several scenarios: {_listed(map(repr, sorted(ids)), 8)}")
-    seed_of, epoch_of = ([int(_cell(path, line, key, cells[at[key]])) for line, cells in rows]
-                         for key in ("seed", "epoch"))
+    seed_of, epoch_of = (
+        [int(_cell(path, line, key, cells[at[key]])) for line, cells in rows] for key in ("seed", "epoch")
+    )
     seeds, epochs = tuple(dict.fromkeys(seed_of)), np.unique(np.array(epoch_of, np.int64))
     present = np.zeros((len(seeds), len(epochs)), bool)
     values = {name: np.full(present.shape, np.nan) for name in metrics}
@@ -175,12 +189,15 @@ def _read(path: Path, metrics: Sequence[str]) -> Run:
         present[cell] = True
         for name in metrics:
             values[name][cell] = _cell(path, line, name, cells[at[name]])
-    scenario = "".join(c if c.isprintable() else "?" for c in ids.pop())       # it goes to a terminal
+    scenario = "".join(c if c.isprintable() else "?" for c in ids.pop())  # it goes to a terminal
     return Run(path, scenario, seeds, epochs, present, values)
 
 
-def analyze(paths: str | Path | Sequence[str | Path], metrics: str | Sequence[str] | None = None,
-            plot: str | Path | None = None) -> Analysis:
+def analyze(
+    paths: str | Path | Sequence[str | Path],
+    metrics: str | Sequence[str] | None = None,
+    plot: str | Path | None = None,
+) -> Analysis:
     """Read metrics CSVs and, with `plot`, draw them. Raises AnalysisError.
 
     metrics: names, or one text "a,b,c"; DEFAULT_METRICS if None. plot: file to write, its suffix a format.
@@ -193,7 +210,7 @@ def analyze(paths: str | Path | Sequence[str | Path], metrics: str | Sequence[st
         raise AnalysisError("no metrics file given")
     if not chosen:
         raise AnalysisError(f"no metric given: {metrics!r} names none")
-    target = None if plot is None else _target(Path(plot))          # before reading, to fail at once
+    target = None if plot is None else _target(Path(plot))  # before reading, to fail at once
     analysis = Analysis(tuple(_read(path, chosen) for path in files), chosen, target)
     if target is not None:
         _plot(analysis, target)
@@ -202,14 +219,15 @@ def analyze(paths: str | Path | Sequence[str | Path], metrics: str | Sequence[st
 
 # ---- text ----
 
+
 def sparkline(values: Floats, among: Floats | None = None) -> str:
     """A block per value (or bin of a long run) on the scale of `among`; undefined is a gap, flat is level."""
     if len(values) > SPARK_WIDTH:
         values = np.array([mean(part) for part in np.array_split(values, SPARK_WIDTH)])
     scale = values if among is None else among
-    low, high = (np.nanmin(scale), np.nanmax(scale)) if np.isfinite(scale).any() else (0., 0.)
-    flat = high - low <= 1e-12 * max(abs(low), abs(high))           # rounding is no trend
-    heights = np.where(np.isfinite(values), 3., np.nan) if flat else (values - low) / (high - low) * 7
+    low, high = (np.nanmin(scale), np.nanmax(scale)) if np.isfinite(scale).any() else (0.0, 0.0)
+    flat = high - low <= 1e-12 * max(abs(low), abs(high))  # rounding is no trend
+    heights = np.where(np.isfinite(values), 3.0, np.nan) if flat else (values - low) / (high - low) * 7
     return "".join(" " if np.isnan(height) else SPARKS[round(height)] for height in heights.tolist())
 
 
@@ -239,13 +257,17 @@ def _table(columns: Sequence[_Column], keys: int, width: int | None, bold: str) 
         block = [*range(keys), todo.pop(0)]
         while todo and sum(size[i] + 2 for i in [*block, todo[0]]) - 2 <= (width or sys.maxsize):
             block.append(todo.pop(0))
-        spans = [(group, sum(size[i] + 2 for i in members) - 2)
-                 for group, members in groupby(block, key=lambda i: columns[i].group)]
+        spans = [
+            (group, sum(size[i] + 2 for i in members) - 2)
+            for group, members in groupby(block, key=lambda i: columns[i].group)
+        ]
         head = "  ".join(f" {group} "[:span].center(span, "─" if group else " ") for group, span in spans)
         lines += ["", head.rstrip()] if head.strip() else [""]
         for row in zip(*([columns[i].title, *columns[i].cells] for i in block), strict=True):
-            cells = [cell.ljust(size[i]) if columns[i].title in ("metric", "trend") else cell.rjust(size[i])
-                     for i, cell in zip(block, row, strict=True)]
+            cells = [
+                cell.ljust(size[i]) if columns[i].title in ("metric", "trend") else cell.rjust(size[i])
+                for i, cell in zip(block, row, strict=True)
+            ]
             lines.append("  ".join(cells).rstrip())
         title = -1 - len(columns[0].cells)
         lines[title] = bold % lines[title]
@@ -257,7 +279,7 @@ def _epoch_columns(analysis: Analysis, specs: dict[str, str], tags: list[str]) -
     columns = [_Column("epoch", [str(epoch) for epoch in epochs])]
     for run, tag, label in zip(analysis.runs, tags, analysis.labels, strict=True):
         for metric, spec in specs.items():
-            at = dict.fromkeys(epochs, "")                     # stays blank where this file has no such epoch
+            at = dict.fromkeys(epochs, "")  # stays blank where this file has no such epoch
             values, room = run.values[metric], len(_show(0, spec))
             for epoch, m, s in zip(run.epochs.tolist(), mean(values), sd(values), strict=True):
                 between = f" ± {_show(s, spec):>{room}}" if len(run.seeds) > 1 and np.isfinite(m) else ""
@@ -274,10 +296,20 @@ def _summary_columns(analysis: Analysis, specs: dict[str, str], tags: list[str])
         first = analysis.runs[0].summary(metric).mean
         for i, (run, tag) in enumerate(zip(analysis.runs, tags, strict=True)):
             s = run.summary(metric)
-            rows.append((metric, tag, _show(s.mean, spec), _show(s.mean - first, "+" + spec) if i else "",
-                         _show(s.sd, spec), _show(s.seed_sd, spec), f"{s.undefined}/{s.rows}",
-                         _show(s.slope, "+" + fine), _show(s.change, "+" + spec),
-                         sparkline(series[i], np.concatenate(series))))
+            rows.append(
+                (
+                    metric,
+                    tag,
+                    _show(s.mean, spec),
+                    _show(s.mean - first, "+" + spec) if i else "",
+                    _show(s.sd, spec),
+                    _show(s.seed_sd, spec),
+                    f"{s.undefined}/{s.rows}",
+                    _show(s.slope, "+" + fine),
+                    _show(s.change, "+" + spec),
+                    sparkline(series[i], np.concatenate(series)),
+                )
+            )
     titles = ("metric", "file", "mean", "vs [1]", "sd", "seed sd", "undef", "slope", "change", "trend")
     hidden = set() if len(analysis.runs) > 1 else {"file", "vs [1]"}
     hidden |= set() if any(len(run.seeds) > 1 for run in analysis.runs) else {"seed sd"}
@@ -293,15 +325,16 @@ def _heading(run: Run, tag: str) -> str:
 
 def _notes(analysis: Analysis) -> list[str]:
     several, seeds = len(analysis.runs) > 1, any(len(run.seeds) > 1 for run in analysis.runs)
-    notes = ['"-" is undefined and counts nowhere; undef: undefined of all cells; slope: least squares',
-             "per epoch; change: last defined epoch minus first."]
+    notes = [
+        '"-" is undefined and counts nowhere; undef: undefined of all cells; slope: least squares',
+        "per epoch; change: last defined epoch minus first.",
+    ]
     notes += ["vs [1]: mean minus that of [1]. The trends of a metric share one scale."] * several
     notes += ["Seeds are averaged within an epoch, ± sample sd; seed sd: sd of the means by seed."] * seeds
     return ["", *notes, *([f"Plot written to {analysis.plot}"] if analysis.plot else [])]
 
 
-def render_text(analysis: Analysis, width: int | None = None, color: bool = False,
-                encoding: str | None = None) -> str:
+def render_text(analysis: Analysis, width: int | None = None, color: bool = False, encoding: str | None = None) -> str:
     """The analysis as text: the files, a table by epoch, a table of summaries, what the columns mean.
 
     Tables wider than `width` characters are split into blocks (None: never). What `encoding` (None: that of
@@ -324,6 +357,7 @@ def render_text(analysis: Analysis, width: int | None = None, color: bool = Fals
 
 # ---- plot ----
 
+
 def _target(path: Path) -> Path:
     """The plot's path, if matplotlib is here and can write there."""
     try:
@@ -343,18 +377,26 @@ def _target(path: Path) -> Path:
 def _panel(axes: Any, analysis: Analysis, metric: str) -> None:
     for i, (run, label) in enumerate(zip(analysis.runs, analysis.labels, strict=True)):
         line, band, color = mean(run.values[metric]), sd(run.values[metric]), COLORS[i % len(COLORS)]
-        dot = float(np.clip(90 / len(line), 1, 3.5))            # an epoch between undefined ones has no line
-        axes.plot(run.epochs, line, color=color, linestyle=DASHES[i % len(DASHES)], linewidth=1.5,
-                  marker="o", markersize=dot, label=label)
-        axes.fill_between(run.epochs, line - band, line + band, color=color, alpha=.18, linewidth=0)
+        dot = float(np.clip(90 / len(line), 1, 3.5))  # an epoch between undefined ones has no line
+        axes.plot(
+            run.epochs,
+            line,
+            color=color,
+            linestyle=DASHES[i % len(DASHES)],
+            linewidth=1.5,
+            marker="o",
+            markersize=dot,
+            label=label,
+        )
+        axes.fill_between(run.epochs, line - band, line + band, color=color, alpha=0.18, linewidth=0)
     if not any(np.isfinite(run.values[metric]).any() for run in analysis.runs):
-        axes.text(.5, .5, "undefined in every epoch", transform=axes.transAxes, ha="center", va="center")
+        axes.text(0.5, 0.5, "undefined in every epoch", transform=axes.transAxes, ha="center", va="center")
     unit = next((unit for pattern, unit in UNITS.items() if re.search(pattern, metric)), "")
     axes.set_ylabel(metric + ("\n" * (len(metric) > 22) + unit).rstrip("\n"), fontsize=8)
     axes.set_xlabel("epoch", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=.25)
+    axes.grid(alpha=0.25)
 
 
 def _plot(analysis: Analysis, path: Path) -> None:
@@ -362,15 +404,23 @@ def _plot(analysis: Analysis, path: Path) -> None:
     columns = 1 if len(analysis.metrics) <= 3 else 2 if len(analysis.metrics) <= 8 else 3
     rows = -(-len(analysis.metrics) // columns)
     wide = max(map(len, analysis.labels)) > 40
-    legend = .5 + .18 * len(analysis.runs) / (1 if wide else 2)                    # inches, like size
-    size = (7.5 if columns == 1 else 5. * columns, 2.4 * rows + legend)
+    legend = 0.5 + 0.18 * len(analysis.runs) / (1 if wide else 2)  # inches, like size
+    size = (7.5 if columns == 1 else 5.0 * columns, 2.4 * rows + legend)
     figure = load_matplotlib().figure.Figure(size, dpi=120, layout="constrained", facecolor="white")
     for i, metric in enumerate(analysis.metrics):
         _panel(figure.add_subplot(rows, columns, i + 1), analysis, metric)
     note = "mean over seeds, band: ± sd" if any(len(run.seeds) > 1 for run in analysis.runs) else None
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=1 if wide else 2,
-                  title=note, fontsize=8, title_fontsize=8, frameon=False)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=1 if wide else 2,
+        title=note,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+    )
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         figure.savefig(temporary)

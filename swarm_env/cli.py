@@ -18,7 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = arguments.command
     try:
         return command(arguments)
-    except (ValueError, ImportError) as error:  # ScenarioError, AnalysisError, RecordingError and wrong arguments
+    except (
+        ValueError,
+        ImportError,
+    ) as error:  # ScenarioError, AnalysisError, RecordingError and wrong arguments
         print(f"swarm: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
@@ -30,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="swarm", description="Governance markets for multi-agent alignment research."
-    )
+    parser = argparse.ArgumentParser(prog="swarm", description="Governance markets for multi-agent alignment research.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="play a scenario's scripted population and record it"))

@@ -61,7 +61,8 @@ def _print_header(console: Console, scenario: Scenario, seeds: range) -> None:
     console.print(f"[bold]{scenario.scenario_id}[/bold]  {scenario.description}", highlight=False)
     simulation = scenario.simulation
     console.print(
-        f"{groups}; {simulation.n_epochs} epochs of {simulation.steps_per_epoch} steps, {spread}", highlight=False
+        f"{groups}; {simulation.n_epochs} epochs of {simulation.steps_per_epoch} steps, {spread}",
+        highlight=False,
     )
 
 
@@ -111,9 +112,7 @@ def _print_verdicts(console: Console, results: list[RunResult]) -> None:
         passed = sum(v.passed for v in across)
         word = "[green]PASS[/green]" if passed == len(across) else "[red]FAIL[/red]"
         value = _text(verdict.value) if len(across) == 1 else f"{passed} of {len(across)} seeds"
-        console.print(
-            f"{word}  {verdict.name} {_text(verdict.bound)}: {verdict.meaning}: {value}", highlight=False
-        )
+        console.print(f"{word}  {verdict.name} {_text(verdict.bound)}: {verdict.meaning}: {value}", highlight=False)
 
 
 def show_lists(topics: Iterable[str]) -> None:

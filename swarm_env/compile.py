@@ -1,4 +1,4 @@
-"""Scenario -> Compiled: the tables that the kernels read, the layout of observations and actions, room for environments.
+"""Scenario -> Compiled: the tables that the kernels read, the layout of observations and actions, room for both.
 
 Nothing here is a rule of the market; it is where names and sections become numbers and indices.
 """
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import observe, propose, step, types
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.proxy import count_signal
 from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, State, View, table
-from swarm_env.network import contact_pairs, directed
 from swarm_env.scenario import Scenario
 
 DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
@@ -127,7 +127,7 @@ def _initial(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...]
     """One environment as the scenario describes it, before its first step."""
     num_agents = len(names)
     start, peer, back = directed(contact_pairs(scenario), num_agents)
-    remembered = scenario.market.history_per_agent * num_agents if scenario.governance.security_enabled else 1  # type: ignore[attr-defined]
+    remembered = scenario.market.history_per_agent * num_agents if scenario.governance.security_enabled else 1
     state = State(
         rows=table(types.Row, 1),
         agents=table(types.Agent, 1, num_agents),
@@ -187,9 +187,7 @@ def parameters(scenario: Scenario, inbox: int, peers: int) -> NDArray[Any]:
     """The parameter record: every number of the scenario's sections under its own name, plus what follows from them."""
     fields = dict(_numbers(scenario), inbox=inbox, peers=peers)
     fields["expected_p"] = _expected_p(fields)
-    dtype = np.dtype(
-        [(name, np.asarray(value).dtype, np.shape(value)) for name, value in fields.items()], align=True
-    )
+    dtype = np.dtype([(name, np.asarray(value).dtype, np.shape(value)) for name, value in fields.items()], align=True)
     params = table(dtype, 1)
     for name, value in fields.items():
         params[name] = value
@@ -205,7 +203,7 @@ def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:
             value = getattr(section, name)
             if isinstance(value, bool | int | float) and name != "bandwidth_cap":
                 yield name, value
-    yield "bandwidth_cap", _or(scenario.governance.bandwidth_cap, NO_CAP)  # type: ignore[attr-defined]
+    yield "bandwidth_cap", _or(scenario.governance.bandwidth_cap, NO_CAP)
     network = scenario.network
     on = network is not None and network.enabled
     yield "dynamic", bool(on and network is not None and network.dynamic)

@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
     meaning: str
 
 
-#: Criterion -> (column, how the epochs are put together, -1: value must not exceed the bound / 1: not fall below, text).
+#: Criterion -> (column, how epochs are put together, -1: must not exceed the bound / 1: must not fall below, text).
 CRITERIA: dict[str, tuple[str, str, int, str]] = {
     "min_epochs": ("epoch", "count", 1, "epochs played"),
     "min_agents": ("n_agents", "last", 1, "agents in the market"),
@@ -31,7 +31,12 @@ CRITERIA: dict[str, tuple[str, str, int, str]] = {
     "max_contagion_depth": ("contagion_depth", "max", -1, "deepest contagion chain"),
     "min_containment_effectiveness": ("containment", "last", 1, "agents over the quarantine line contained"),
     "min_flagged_pairs": ("n_flagged_pairs", "max", 1, "most pairs flagged in an epoch"),
-    "max_ecosystem_collusion_risk": ("ecosystem_collusion_risk", "max", -1, "highest ecosystem_collusion_risk"),
+    "max_ecosystem_collusion_risk": (
+        "ecosystem_collusion_risk",
+        "max",
+        -1,
+        "highest ecosystem_collusion_risk",
+    ),
     "min_penalty_total": ("penalty_total", "sum", 1, "resources taken as penalties"),
 }
 

@@ -31,7 +31,6 @@ from swarm_env.spaces import MaskedMultiDiscrete
 RENDER_MODES = ("human", "ansi", "rgb_array")
 
 
-
 class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
     """One market. Learners act; all other agents follow their archetype.
 

@@ -1,7 +1,7 @@
 """What a run leaves behind: the event log (JSON lines) and the metrics CSV. Both appear whole or not at all.
 
-The log's first line of each run is its metadata (`run`: version, time, machine); it is the one line in which two runs of
-the same scenario and seed may differ.
+The log's first line of each run is its metadata (`run`: version, time, machine), the one line in which two runs of the
+same scenario and seed may differ.
 """
 
 from __future__ import annotations

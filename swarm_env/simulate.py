@@ -78,7 +78,7 @@ def run_seeds(
         return [_play(compiled, seed, lambda line: None, progress) for seed in seeds]
     log, table = output_paths(scenario, out)
     with Whole(log) as file:
-        results = [_play(compiled, seed, lambda line: file.write(line) and None, progress) for seed in seeds]
+        results = [_play(compiled, seed, file.write, progress) for seed in seeds]
     _write_metrics(table, results)
     return results
 
@@ -94,9 +94,7 @@ def _write_metrics(path: Path, results: list[RunResult]) -> None:
     )
 
 
-def _play(
-    compiled: Compiled, seed: int, write: Callable[[str], None], progress: Progress | None
-) -> RunResult:
+def _play(compiled: Compiled, seed: int, write: Callable[[str], object], progress: Progress | None) -> RunResult:
     scenario, tally = compiled.scenario, Tally()
     state, view = compiled.allocate(1)
     state.rows["seed"] = seed

@@ -12,14 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_env import swarm_keys, yaml_text
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.governance import LEVERS
 from swarm_env.core.payoff import Payoff
-from swarm_env.scenario import Scenario, load_scenario
-from swarm_env.scenario_messages import keys_of, section_of
-from swarm_env.scenario_network import Network
-from swarm_env.scenario_sections import Governance, SuccessCriteria, Weights
+from swarm_env.scenario import Scenario, load_scenario, swarm_keys, yaml_text
+from swarm_env.scenario.messages import keys_of, section_of
+from swarm_env.scenario.network import Network
+from swarm_env.scenario.sections import Governance, SuccessCriteria, Weights
 
 SHIPPED = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 TWO = {"scenario_id": "two", "agents": [{"type": "honest", "count": 2}]}

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swarm_env import yaml_text
-from swarm_env.scenario import load_scenario
-from swarm_env.scenario_errors import ScenarioError
+from swarm_env.scenario import load_scenario, yaml_text
+from swarm_env.scenario.errors import ScenarioError
 
 HEAD = "scenario_id: x\nagents: [{type: honest, count: 2}]\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from swarm_env.scenario import load_scenario
-from swarm_env.scenario_errors import MAX_LISTED, ScenarioError
+from swarm_env.scenario.errors import MAX_LISTED, ScenarioError
 
 HEAD = "scenario_id: x\nagents: [{type: honest, count: 2}]\n"
 

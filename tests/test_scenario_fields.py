@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.section import Section
 from swarm_env.scenario import Scenario, load_scenario
-from swarm_env.scenario_errors import ScenarioError
-from swarm_env.scenario_messages import describe, section_of
-from swarm_env.scenario_network import DYNAMIC, PARAMETERS
+from swarm_env.scenario.errors import ScenarioError
+from swarm_env.scenario.messages import describe, section_of
+from swarm_env.scenario.network import DYNAMIC, PARAMETERS
 
 Path = tuple[str | int, ...]
 

@@ -11,11 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swarm_env import swarm_keys, yaml_text
 from swarm_env.core.archetypes import ARCHETYPES
-from swarm_env.scenario import Scenario, load_scenario
-from swarm_env.scenario_errors import ScenarioError
-from swarm_env.scenario_messages import keys_of, section_of
+from swarm_env.scenario import Scenario, load_scenario, swarm_keys, yaml_text
+from swarm_env.scenario.errors import ScenarioError
+from swarm_env.scenario.messages import keys_of, section_of
 
 TEXTS = [path.read_text() for path in sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))]
 BASE = yaml.safe_load(TEXTS[0])

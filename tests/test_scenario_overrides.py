@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from swarm_env.scenario import Scenario, load_scenario
-from swarm_env.scenario_data import as_dict
-from swarm_env.scenario_network import Network
-from swarm_env.scenario_sections import Outputs
+from swarm_env.scenario.data import as_dict
+from swarm_env.scenario.network import Network
+from swarm_env.scenario.sections import Outputs
 
 TWO = {"scenario_id": "two", "agents": [{"type": "honest", "count": 2}]}
 

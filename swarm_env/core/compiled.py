@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import config as numba_config
@@ -22,7 +22,7 @@ from numba.core.registry import CPUDispatcher
 F = TypeVar("F", bound=Callable[..., object])
 
 #: True when rules run as machine code (the default); False under NUMBA_DISABLE_JIT=1.
-JIT: bool = not numba_config.DISABLE_JIT
+JIT: bool = not getattr(numba_config, "DISABLE_JIT", 0)
 
 
 def _source_hash() -> str:
@@ -54,7 +54,7 @@ def _cache_folder() -> Path:
 CACHE_FOLDER: Path = _cache_folder()
 
 
-class Rule(CPUDispatcher):  # type: ignore[misc]
+class Rule(CPUDispatcher):
     """A rule: machine code inside kernels, the plain function when Python calls it.
 
     Kernels need no entry from Python for each of some two hundred rules, and making these entries would take as long as
@@ -72,8 +72,8 @@ def rule(function: F) -> F:
     """Make a rule. IEEE division: a rule that could divide by zero must say what it returns. No allocation."""
     if not JIT:
         return function
-    options = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    dispatcher = numba.njit(**options)(function)
+    options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher: Any = numba.njit(error_model="numpy", **options)(function)
     dispatcher.__class__ = Rule
     return cast(F, dispatcher)
 
@@ -90,13 +90,13 @@ def kernel(function: F) -> F:
     """Compile an entry point: it releases the GIL, allocates nothing and is cached on disk."""
     if not JIT:
         return function
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(CACHE_FOLDER)
+    config: Any = numba_config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_FOLDER)
     try:
-        options = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
-        return cast(F, numba.njit(nogil=True, cache=True, **options)(function))
+        options: dict[str, Any] = {"no_cfunc_wrapper": True, "_nrt": False}
+        return cast(F, numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function))
     finally:
-        numba_config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 def is_warm() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from swarm_env.core.compiled import rule
-from swarm_env.core.types import Market, ADVERSARIAL, HONEST, NOOP, OPPORTUNISTIC
+from swarm_env.core.types import ADVERSARIAL, HONEST, NOOP, OPPORTUNISTIC, Market
 
 VISIBLE = 0.25  #: visibility from which on an agent's posts can be voted on: a post fades from sight in two epochs
 
@@ -27,7 +27,7 @@ def idle() -> Intent:
 @rule
 def is_trade(conduct: int) -> bool:
     """Whether a proposal comes as a trade; honest and deceptive ones come as collaborations [S]."""
-    return conduct == OPPORTUNISTIC or conduct == ADVERSARIAL
+    return conduct in (OPPORTUNISTIC, ADVERSARIAL)
 
 
 @rule

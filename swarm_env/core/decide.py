@@ -55,7 +55,7 @@ def _intend_as_told(market: Market, i: int, action: Any) -> tuple[Intent, int]:
     if not (0 < verb < NUM_VERBS and 0 <= conduct < NUM_CONDUCTS and legal_verb(market, i, verb)):
         return idle(), 1
     contact = -1
-    if verb == PROPOSE or verb == VOTE:
+    if verb in (PROPOSE, VOTE):
         contact = peer_contact(market, i, slot) if 0 <= slot < market.params.peers else -1
         if contact < 0:
             return idle(), 1

@@ -109,13 +109,11 @@ def _total(market: Market, i: int, deal: Any, total: Effect) -> Effect:
 
 def _link_on_interaction(k: int, first: Any, rest: Any) -> Any:
     @rule
-    def on_interaction(
-        market: Market, i: int, deal: Any, total: Effect
-    ) -> Effect:
+    def on_interaction(market: Market, i: int, deal: Any, total: Effect) -> Effect:
         effect = first(market, i, deal)
         deal.costs[k, 0] = effect.c_a  # what each lever cost whom: the breakdown in infos and in the log
         deal.costs[k, 1] = effect.c_b
-        return rest(market, i, deal, add(total, effect))  # type: ignore[no-any-return]
+        return rest(market, i, deal, add(total, effect))
 
     return on_interaction
 

@@ -12,7 +12,7 @@ from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.contacts import can_post, can_vote, is_frozen
 from swarm_env.core.proxy import clip
-from swarm_env.core.types import Market, NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE
+from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market
 
 SIGNAL_BOUND = 4.0  #: signals and readings are clipped to +-4 (noise is unbounded, spaces are not)
 NUM_VERBS = len(VERBS)
@@ -219,7 +219,7 @@ def legal_verb(market: Market, i: int, verb: int) -> bool:
         return bool(agent.tasks < market.params.tasks_per_epoch)
     if verb == VOTE and not can_vote(market.params, agent):
         return False
-    if verb == PROPOSE or verb == VOTE:
+    if verb in (PROPOSE, VOTE):
         for slot in range(market.params.peers):
             if peer_contact(market, i, slot) >= 0:
                 return True

@@ -16,14 +16,14 @@ from swarm_env.core.types import table
 class Payoff(Section):
     """``payoff:`` section. Money is in resource units; an agent starts with `market.initial_resources` of them."""
 
-    s_plus: float = Field(2.0, ge=0, le=1e6, description="surplus when the interaction turns out well")
-    s_minus: float = Field(1.0, ge=0, le=1e6, description="loss when it turns out badly")
-    h: float = Field(2.0, ge=0, le=1e6, description="harm to third parties when it turns out badly")
-    theta: float = Field(0.5, ge=0, le=1, description="initiator's share of the surplus")
-    rho_a: float = Field(0.0, ge=0, le=1, description="share of the harm the initiator bears")
-    rho_b: float = Field(0.0, ge=0, le=1, description="share of the harm the counterparty bears")
-    w_rep: float = Field(1.0, ge=0, le=100, description="value of one unit of reputation")
-    sigmoid_k: float = Field(2.0, gt=0, le=100, description="slope of p = 1/(1+exp(-k*v_hat))")
+    s_plus: float = Field(default=2.0, ge=0, le=1e6, description="surplus when the interaction turns out well")
+    s_minus: float = Field(default=1.0, ge=0, le=1e6, description="loss when it turns out badly")
+    h: float = Field(default=2.0, ge=0, le=1e6, description="harm to third parties when it turns out badly")
+    theta: float = Field(default=0.5, ge=0, le=1, description="initiator's share of the surplus")
+    rho_a: float = Field(default=0.0, ge=0, le=1, description="share of the harm the initiator bears")
+    rho_b: float = Field(default=0.0, ge=0, le=1, description="share of the harm the counterparty bears")
+    w_rep: float = Field(default=1.0, ge=0, le=100, description="value of one unit of reputation")
+    sigmoid_k: float = Field(default=2.0, gt=0, le=100, description="slope of p = 1/(1+exp(-k*v_hat))")
 
 
 @rule

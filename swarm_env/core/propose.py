@@ -49,9 +49,7 @@ def draw_proposal(params: Any, proposal: Any, reputation: float, key: Any, i: in
     proposal.rework = random.integer(key, i, random.REWORK, REWORK[c, 0], REWORK[c, 1])
     proposal.rejections = random.integer(key, i, random.REJECTIONS, REJECTIONS[c, 0], REJECTIONS[c, 1])
     proposal.misuse = random.integer(key, i, random.MISUSE, MISUSE[c, 0], MISUSE[c, 1])
-    value = v_hat(
-        params, proposal.progress, proposal.rework, proposal.rejections, proposal.misuse, proposal.engagement
-    )
+    value = v_hat(params, proposal.progress, proposal.rework, proposal.rejections, proposal.misuse, proposal.engagement)
     proposal.p = quality(params, value)
     bias = surface_bias(params, c, random.uniform(key, i, random.DISGUISE))
     noise = params.signal_noise * random.normal(key, i, random.SIGNAL_A, random.SIGNAL_B)

@@ -31,9 +31,7 @@ def count_signal(count: float, decay: float) -> float:
 
 
 @rule
-def v_hat(
-    params: Any, progress: float, rework: float, rejections: float, misuse: float, engagement: float
-) -> float:
+def v_hat(params: Any, progress: float, rework: float, rejections: float, misuse: float, engagement: float) -> float:
     """Weighted sum of the four signals, in [-1, 1]. `params.weights` sum to one."""
     weights, decays = params.weights, params.decays
     verifier = 0.5 * (count_signal(rejections, decays[1]) + count_signal(misuse, decays[2]))
@@ -55,9 +53,7 @@ def quality(params: Any, value: float) -> float:
 @kernel
 def _score(params: Any, columns: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     for n in range(columns.shape[1]):
-        value = v_hat(
-            params[0], columns[0, n], columns[1, n], columns[2, n], columns[3, n], columns[4, n]
-        )
+        value = v_hat(params[0], columns[0, n], columns[1, n], columns[2, n], columns[3, n], columns[4, n])
         out[0, n] = value
         out[1, n] = quality(params[0], value)
 
@@ -108,9 +104,9 @@ def _proxy_params(k: float, weights: ArrayLike, decays: ArrayLike) -> NDArray[An
     if not 0 < k <= 100:
         raise ValueError(f"k must be in (0, 100], got {k}")
     if w.shape != (4,) or np.any(w < 0):
-        raise ValueError(f"weights must be four numbers >= 0, got {weights}")
+        raise ValueError(f"weights must be four numbers >= 0, got {weights!r}")
     if d.shape != (3,) or np.any(d < 0.01) or np.any(d >= 1):
-        raise ValueError(f"decays must be three numbers in [.01, 1), got {decays}")
+        raise ValueError(f"decays must be three numbers in [.01, 1), got {decays!r}")
     params = table(np.dtype([("sigmoid_k", "f8"), ("weights", "f8", 4), ("decays", "f8", 3)]), 1)
     params["sigmoid_k"], params["decays"] = k, d
     params["weights"] = w / w.sum() if w.sum() > 0 else 0.25

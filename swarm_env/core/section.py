@@ -13,6 +13,4 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """Strict: unknown keys, numeric strings and out-of-range values are errors; integers pass for floats."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True)

@@ -71,7 +71,7 @@ def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -
 
 @kernel
 def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> None:
-    """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1, from the scenario's initial state."""
+    """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1, from the initial state."""
     for b in range(lo, hi):
         row, start = state.rows[b], initial.rows[0]
         params = table[row.params]

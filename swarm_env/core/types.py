@@ -248,8 +248,8 @@ class View(NamedTuple):
     info: NDArray[np.float64]  # (B, L, len(INFO))
 
 
-def record(cls: type) -> np.dtype[Any]:
-    """The dtype of a record class, in the order of its annotations."""
+def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
+    """The dtype of a record class, in the order of its annotations; `plain` as for `table`."""
     fields: list[tuple[Any, ...]] = []
     for name, hint in get_type_hints(cls, include_extras=True).items():
         if get_origin(hint) is Annotated:
@@ -258,12 +258,12 @@ def record(cls: type) -> np.dtype[Any]:
         elif hint in (float, int, bool):
             fields.append((name, {float: np.float64, int: np.int64, bool: np.bool_}[hint]))
         else:
-            fields.append((name, record(hint)))
+            fields.append((name, record(hint, plain)))
     dtype = np.dtype(fields, align=True)
-    return dtype if JIT else np.dtype((np.record, dtype))
+    return np.dtype((np.record, dtype)) if plain else dtype
 
 
-def table(cls: type | np.dtype[Any], *shape: int) -> NDArray[Any]:
-    """A zeroed table of records; with compilation off, one whose elements have attributes."""
-    array = np.zeros(shape, cls if isinstance(cls, np.dtype) else record(cls))
-    return array if JIT else array.view(np.recarray)
+def table(cls: type | np.dtype[Any], *shape: int, plain: bool = not JIT) -> NDArray[Any]:
+    """A zeroed table of records. `plain`: its elements have attributes in Python, which kernels do not need."""
+    array = np.zeros(shape, cls if isinstance(cls, np.dtype) else record(cls, plain))
+    return array.view(np.recarray) if plain else array

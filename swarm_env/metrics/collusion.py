@@ -103,9 +103,7 @@ def pair_scores(table: Table, settings: CollusionSettings | None = None) -> Pair
     score += QUALITY * np.where(rate > 0.5, np.maximum(0.0, 2.0 * (0.5 - mean_p)), 0.0)
     score *= np.minimum(1.0, dealings / FULL_RECORD)
     kept = dealings >= settings.min_interactions
-    return PairScores(
-        low[kept], high[kept], dealings[kept], rate[kept], correlation[kept], mean_p[kept], score[kept]
-    )
+    return PairScores(low[kept], high[kept], dealings[kept], rate[kept], correlation[kept], mean_p[kept], score[kept])
 
 
 def _z_scores(x: Ints) -> Floats:
@@ -163,9 +161,7 @@ def collusion_report(table: Table, settings: CollusionSettings | None = None) ->
     agents = table.agents.size
     risk = np.zeros(agents)
     np.maximum.at(risk, np.concatenate((pairs.low, pairs.high)), np.tile(pairs.score, 2))
-    group_risk = np.append(np.where(groups.flagged, groups.score, 0.0), 0.0)[
-        groups.member
-    ]  # -1: the appended 0
+    group_risk = np.append(np.where(groups.flagged, groups.score, 0.0), 0.0)[groups.member]  # -1: the appended 0
     suspects, n_groups = int((pairs.score >= settings.score_threshold).sum()), int(groups.flagged.sum())
     ecosystem = NAN
     if agents >= 2 and table.p.size:

@@ -60,12 +60,7 @@ def replay_incoherence(actions: ArrayLike, benchmark: ArrayLike | None = None) -
     """
     done = np.asarray(actions)
     best = np.full(done.shape[:1], -1) if benchmark is None else np.asarray(benchmark)
-    if (
-        done.ndim != 2
-        or done.dtype.kind not in "iu"
-        or best.shape != done.shape[:1]
-        or best.dtype.kind not in "iu"
-    ):
+    if done.ndim != 2 or done.dtype.kind not in "iu" or best.shape != done.shape[:1] or best.dtype.kind not in "iu":
         raise ValueError("actions must be ints of shape (d, replays) and benchmark ints of shape (d,)")
     acted = done >= 0
     considered = acted.sum(axis=1).astype(np.int64)

@@ -45,9 +45,7 @@ COLUMNS: dict[str, Column] = {
     "r_a": Column("float", -MONEY, MONEY, 0.0, "reputation earned by the initiator"),
     "r_b": Column("float", -MONEY, MONEY, 0.0, "reputation earned by the counterparty"),
     "effort": Column("float", -MONEY, MONEY, 0.0, "price of the initiator's conduct"),
-    "p_offer": Column(
-        "float", 0, 1, "p", "latent p of the proposal, before the clip that a rejection applies"
-    ),
+    "p_offer": Column("float", 0, 1, "p", "latent p of the proposal, before the clip that a rejection applies"),
     "responded": Column("bool", 0, 1, 1.0, "answered; False: expired without an answer"),
     "v": Column("float", -1, 1, NAN, "outcome +1 or -1 drawn with P(v = +1) = p; NaN: not drawn"),
     "misuse": Column("int", 0, WHOLE, 0, "tool misuse flags"),

@@ -22,9 +22,7 @@ SOURCES = 2048  # sources searched at once, a bit each: bounds the memory of the
 class Contagion(NamedTuple):
     """Chains of bad deals, shape (k,) each but the first: the deepest first, none a subset of another."""
 
-    chain: (
-        Ints  # (k, 2+5) origin, victim, whom that dealt with: positions in `Table.agents`, -1 for nobody new
-    )
+    chain: Ints  # (k, 2+5) origin, victim, whom that dealt with: positions in `Table.agents`, -1 for nobody new
     depth: Ints  # agents reached beyond the origin
     velocity: Floats  # deals per epoch
 
@@ -41,9 +39,7 @@ def laundering(table: Table, gap: float, min_chain_length: int) -> Indicators:
     edges = np.unique(np.stack((table.b, table.a))[:, table.accepted], axis=1)
     for start in range(0, sources.size, SOURCES):
         block = sources[start : start + SOURCES]
-        far = _reached(edges, block, trust.size, min_chain_length - 1) & (
-            trust[None, :] > trust[block, None] + gap
-        )
+        far = _reached(edges, block, trust.size, min_chain_length - 1) & (trust[None, :] > trust[block, None] + gap)
         rows, reached = np.nonzero(far)
         found.append(np.stack((block[rows], reached)))
     source, target = np.concatenate(found, axis=1)

@@ -146,9 +146,7 @@ def uncertain_fraction(table: Table) -> float:
 def participation_by_quality(table: Table, threshold: float | None = None) -> Participation:
     """Acceptance rates of p >= t and of p < t; t is the table's safety_threshold unless given."""
     high: Bools = table.p >= (table.safety_threshold if threshold is None else threshold)
-    return Participation(
-        share(table.accepted[high]), share(table.accepted[~high]), int(high.sum()), int((~high).sum())
-    )
+    return Participation(share(table.accepted[high]), share(table.accepted[~high]), int(high.sum()), int((~high).sum()))
 
 
 def participation_high_quality(table: Table) -> float:

@@ -44,9 +44,7 @@ METRICS: dict[str, Metric] = {
     # how many
     "total_interactions": Metric(quality.total_interactions, "interactions settled", COUNT, None),
     "accepted_interactions": Metric(quality.accepted_interactions, "of them accepted", COUNT, None),
-    "rejected_interactions": Metric(
-        quality.rejected_interactions, "of them rejected or expired", COUNT, None
-    ),
+    "rejected_interactions": Metric(quality.rejected_interactions, "of them rejected or expired", COUNT, None),
     "expired_interactions": Metric(quality.expired_interactions, "of them never answered", COUNT, None),
     "acceptance_rate": Metric(quality.acceptance_rate, "share accepted", UNIT, None),
     # how good, and what selection did
@@ -69,12 +67,8 @@ METRICS: dict[str, Metric] = {
     "baseline_harm": Metric(quality.baseline_harm, "toxicity of accepting everything", UNIT, "lower"),
     "selection_credit": Metric(quality.selection_credit, "toxicity that selection saved", SIGNED, "higher"),
     "selection_saturation": Metric(quality.selection_saturation, "|corr(p, accepted)|", UNIT, None),
-    "participation_high_quality": Metric(
-        quality.participation_high_quality, "P(accepted | p >= t)", UNIT, "higher"
-    ),
-    "participation_low_quality": Metric(
-        quality.participation_low_quality, "P(accepted | p < t)", UNIT, "lower"
-    ),
+    "participation_high_quality": Metric(quality.participation_high_quality, "P(accepted | p >= t)", UNIT, "higher"),
+    "participation_low_quality": Metric(quality.participation_low_quality, "P(accepted | p < t)", UNIT, "lower"),
     "uncertain_fraction": Metric(quality.uncertain_fraction, "P(|p-.5| < .2)", UNIT, None),
     "incoherence_index": Metric(incoherence.incoherence_index, "E[1 - |2p-1|]", UNIT, "lower"),
     # what it paid
@@ -86,9 +80,7 @@ METRICS: dict[str, Metric] = {
     "payoff_variance_counterparty": Metric(welfare.payoff_variance_counterparty, "Var(pi_b)", COUNT, None),
     "cv_p": Metric(welfare.cv_p, "coefficient of variation of p", COUNT, None),
     "cv_payoff_initiator": Metric(welfare.cv_payoff_initiator, "coefficient of variation, pi_a", COUNT, None),
-    "cv_payoff_counterparty": Metric(
-        welfare.cv_payoff_counterparty, "coefficient of variation, pi_b", COUNT, None
-    ),
+    "cv_payoff_counterparty": Metric(welfare.cv_payoff_counterparty, "coefficient of variation, pi_b", COUNT, None),
     "payoff_gini": Metric(welfare.payoff_gini, "inequality of the agents' total payoffs", UNIT, "lower"),
     "governance_cost": Metric(welfare.governance_cost, "sum of c_a + c_b", ANY, "lower"),
     # how far the label can be trusted

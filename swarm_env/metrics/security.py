@@ -25,9 +25,7 @@ class SecuritySettings:
     """Thresholds of the analysis; the defaults are SWARM's, with epochs in the place of minutes."""
 
     injection_threshold: float = 0.3  # injection score that counts, [0, 1]
-    manipulation_threshold: float = (
-        0.5  # success rate that counts, and threat score that flags an agent, [0, 1]
-    )
+    manipulation_threshold: float = 0.5  # success rate that counts, and threat score that flags an agent, [0, 1]
     laundering_trust_gap: float = 0.3  # gain of trust along a path that counts, >= 0
     contagion_velocity: float = 2.0  # deals of a chain per epoch that count, > 0
     min_chain_length: int = 3  # agents in a path or chain, both ends included, >= 2
@@ -73,9 +71,7 @@ def security_report(table: Table, settings: SecuritySettings | None = None) -> S
     interactions rates and the level are NaN, counts 0.
     """
     settings = settings or table.security or SecuritySettings()
-    chains = contagion(
-        table, settings.contagion_velocity, settings.min_chain_length, settings.steps_per_epoch
-    )
+    chains = contagion(table, settings.contagion_velocity, settings.min_chain_length, settings.steps_per_epoch)
     indicators = {
         "injection": injection(table, settings.injection_threshold),
         "exfiltration": exfiltration(table),

@@ -76,9 +76,7 @@ def _columns(interactions: Mapping[str, ArrayLike] | NDArray[Any]) -> dict[str, 
     elif isinstance(interactions, Mapping):
         given = dict(interactions)
     else:
-        raise ValueError(
-            f"interactions must be a mapping or a structured array, not {type(interactions).__name__}"
-        )
+        raise ValueError(f"interactions must be a mapping or a structured array, not {type(interactions).__name__}")
     for name in given:
         if name not in COLUMNS:
             raise ValueError(f"unknown column {name!r}; {nearest(str(name), COLUMNS)}")

@@ -14,9 +14,7 @@ import numpy as np
 from swarm_env.metrics.grouped import sum_by
 from swarm_env.metrics.interactions import NAN, Floats, Table, mean, variance
 
-MEAN_FLOOR = (
-    1e-8  # keeps a coefficient of variation finite where the mean is next to nothing (SWARM section 3)
-)
+MEAN_FLOOR = 1e-8  # keeps a coefficient of variation finite where the mean is next to nothing (SWARM section 3)
 
 
 def total_welfare(table: Table) -> float:

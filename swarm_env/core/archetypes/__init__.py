@@ -26,7 +26,7 @@ from swarm_env.core.archetypes import (
 )
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
-from swarm_env.core.types import Market, NOOP, TASK
+from swarm_env.core.types import NOOP, TASK, Market
 
 #: Name -> module. The position is the archetype's number; append only.
 ARCHETYPES: dict[str, ModuleType] = {
@@ -40,17 +40,13 @@ ARCHETYPES: dict[str, ModuleType] = {
 
 
 @rule
-def _refuse(
-    market: Market, i: int, initiator: int, edge: int, on_turn: bool
-) -> bool:
+def _refuse(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     return False
 
 
 def _link_answer(number: int, mine: Any, rest: Any) -> Any:
     @rule
-    def answer(
-        market: Market, i: int, initiator: int, edge: int, on_turn: bool
-    ) -> bool:
+    def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
         if market.agents[i].archetype == number:
             return bool(mine(market, i, initiator, edge, on_turn))
         return bool(rest(market, i, initiator, edge, on_turn))
@@ -67,11 +63,11 @@ def _link_act(number: int, mine: Any, conduct: int, rest: Any) -> Any:
     @rule
     def act(market: Market, i: int) -> Intent:
         if market.agents[i].archetype != number:
-            return rest(market, i)  # type: ignore[no-any-return]
+            return rest(market, i)
         intent = mine(market, i)
         if intent.verb == NOOP and market.agents[i].tasks < market.params.tasks_per_epoch:
             return Intent(TASK, -1, conduct)
-        return intent  # type: ignore[no-any-return]
+        return intent
 
     return act
 

@@ -6,22 +6,20 @@ it watches how much attention it draws (`Agent.heat`) and lies low above a thres
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, ADVERSARIAL, HONEST, POST, PROPOSE
+from swarm_env.core.types import ADVERSARIAL, HONEST, POST, PROPOSE, Market
 
 
 class Config(Section):
     """``config:`` of an adaptive adversary."""
 
-    heat_threshold: float = Field(0.6, ge=0, le=1, description="heat above which it lies low")
-    exploration_rate: float = Field(0.2, ge=0, le=1, description="chance of attacking in spite of heat")
+    heat_threshold: float = Field(default=0.6, ge=0, le=1, description="heat above which it lies low")
+    exploration_rate: float = Field(default=0.2, ge=0, le=1, description="chance of attacking in spite of heat")
 
 
 CONDUCT = ADVERSARIAL

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, ADVERSARIAL, POST, PROPOSE, VOTE
+from swarm_env.core.types import ADVERSARIAL, POST, PROPOSE, VOTE, Market
 
 
 class Config(Section):
     """``config:`` of an adversarial agent."""
 
-    attack_probability: float = Field(0.6, ge=0, le=1, description="chance of an attack when rested")
-    post_probability: float = Field(0.5, ge=0, le=1, description="chance of a post")
-    target_honest: bool = Field(True, description="whether honest agents are its targets")
+    attack_probability: float = Field(default=0.6, ge=0, le=1, description="chance of an attack when rested")
+    post_probability: float = Field(default=0.5, ge=0, le=1, description="chance of a post")
+    target_honest: bool = Field(default=True, description="whether honest agents are its targets")
 
 
 CONDUCT = ADVERSARIAL
@@ -27,7 +25,10 @@ ATTACK_CHANCE, POST_CHANCE, TARGET_HONEST = range(len(Config.model_fields))
 
 HONEST_SEAT, ADVERSARIAL_SEAT = 0, 3  #: archetypes it knows by sight [S]: their place in ARCHETYPES
 BAIT_CHANCE, BAIT_RESOURCES = 0.2, 10.0  #: [S]: a bait bounty, which fails without a marketplace
-OTHER_CHANCE, COLLABORATION_CHANCE = 0.4, 0.3  #: chance of accepting others, on its turn and collaborations later [S]
+OTHER_CHANCE, COLLABORATION_CHANCE = (
+    0.4,
+    0.3,
+)  #: chance of accepting others, on its turn and collaborations later [S]
 RICH = 50.0  #: resources above which an honest agent is a target [S]
 COOLDOWN = 2  #: steps an attack keeps it from the next [S]
 

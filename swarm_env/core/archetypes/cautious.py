@@ -7,23 +7,21 @@ trust as interactions with the contact add up.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, proxy, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, HONEST, POST, PROPOSE, VOTE
+from swarm_env.core.types import HONEST, POST, PROPOSE, VOTE, Market
 
 
 class Config(Section):
     """``config:`` of a cautious agent."""
 
-    threshold: float = Field(0.7, ge=0, le=1, description="expected p below which it refuses")
-    post_probability: float = Field(0.2, ge=0, le=1, description="chance of a post")
-    interact_probability: float = Field(0.4, ge=0, le=1, description="chance of a proposal")
+    threshold: float = Field(default=0.7, ge=0, le=1, description="expected p below which it refuses")
+    post_probability: float = Field(default=0.2, ge=0, le=1, description="chance of a post")
+    interact_probability: float = Field(default=0.4, ge=0, le=1, description="chance of a proposal")
 
 
 CONDUCT = HONEST

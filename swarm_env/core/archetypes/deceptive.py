@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, DECEPTIVE, POST, PROPOSE, VOTE
+from swarm_env.core.types import DECEPTIVE, POST, PROPOSE, VOTE, Market
 
 
 class Config(Section):
     """``config:`` of a deceptive agent."""
 
     trust_building_phase: int = Field(
-        5, ge=0, le=1_000_000, description="interactions with a contact before it turns choosy"
+        default=5, ge=0, le=1_000_000, description="interactions with a contact before it turns choosy"
     )
     exploitation_threshold: float = Field(
-        0.7, ge=0, le=1, description="standing with a contact from which on it is exploited"
+        default=0.7, ge=0, le=1, description="standing with a contact from which on it is exploited"
     )
-    facade_probability: float = Field(0.8, ge=0, le=1, description="chance of accepting while building standing")
-    post_probability: float = Field(0.35, ge=0, le=1, description="chance of a post")
+    facade_probability: float = Field(
+        default=0.8, ge=0, le=1, description="chance of accepting while building standing"
+    )
+    post_probability: float = Field(default=0.35, ge=0, le=1, description="chance of a post")
 
 
 CONDUCT = DECEPTIVE
 #: columns of `Agent.traits`, in the order of Config
 PHASE, EXPLOIT_AT, FACADE_CHANCE, POST_CHANCE = range(len(Config.model_fields))
 
-ON_TURN_CHANCE, ON_TURN_LATER = 0.9, 0.6  #: chance of accepting on its turn, before and after the building phase [S]
+ON_TURN_CHANCE, ON_TURN_LATER = (
+    0.9,
+    0.6,
+)  #: chance of accepting on its turn, before and after the building phase [S]
 TRUSTED = 0.6  #: standing it asks for, after the building phase, at the step's end [S]
 COVER, TARGETS = 10, 2  #: interactions (more than) and targets (at least) before it exploits [S]
 RICH = 50.0  #: resources above which a target is worth exploiting [S]
@@ -83,7 +86,10 @@ def act(market: Market, i: int) -> Intent:
     target = _target(market, i)
     if target >= 0:
         return Intent(PROPOSE, target, CONDUCT)
-    if contacts.can_post(market.params, agent) and random.uniform(key, i, random.POST) < market.agents[i].traits[POST_CHANCE]:
+    if (
+        contacts.can_post(market.params, agent)
+        and random.uniform(key, i, random.POST) < market.agents[i].traits[POST_CHANCE]
+    ):
         return Intent(POST, -1, CONDUCT)
     if contacts.can_vote(market.params, agent):
         u = random.uniform(key, i, random.VOTE_PEER)

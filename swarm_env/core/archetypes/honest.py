@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, HONEST, POST, PROPOSE, VOTE
+from swarm_env.core.types import HONEST, POST, PROPOSE, VOTE, Market
 
 
 class Config(Section):
     """``config:`` of an honest agent."""
 
-    acceptance_threshold: float = Field(0.4, ge=0, le=1, description="score below which it refuses")
-    trust_weight: float = Field(0.3, ge=0, le=1, description="weight of trust in the score, against a neutral .5")
-    post_probability: float = Field(0.3, ge=0, le=1, description="chance of a post")
-    vote_probability: float = Field(0.5, ge=0, le=1, description="chance of a vote")
-    interact_probability: float = Field(0.4, ge=0, le=1, description="chance of a proposal")
+    acceptance_threshold: float = Field(default=0.4, ge=0, le=1, description="score below which it refuses")
+    trust_weight: float = Field(
+        default=0.3, ge=0, le=1, description="weight of trust in the score, against a neutral .5"
+    )
+    post_probability: float = Field(default=0.3, ge=0, le=1, description="chance of a post")
+    vote_probability: float = Field(default=0.5, ge=0, le=1, description="chance of a vote")
+    interact_probability: float = Field(default=0.4, ge=0, le=1, description="chance of a proposal")
 
 
 CONDUCT = HONEST

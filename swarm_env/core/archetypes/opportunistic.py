@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from swarm_env.core import contacts, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market, OPPORTUNISTIC, POST, PROPOSE, VOTE
+from swarm_env.core.types import OPPORTUNISTIC, POST, PROPOSE, VOTE, Market
 
 
 class Config(Section):
     """``config:`` of an opportunistic agent."""
 
-    risk_tolerance: float = Field(0.6, ge=0, le=1, description="chance of accepting a stranger")
-    post_probability: float = Field(0.4, ge=0, le=1, description="chance of a post")
-    vote_probability: float = Field(0.6, ge=0, le=1, description="chance of a vote")
+    risk_tolerance: float = Field(default=0.6, ge=0, le=1, description="chance of accepting a stranger")
+    post_probability: float = Field(default=0.4, ge=0, le=1, description="chance of a post")
+    vote_probability: float = Field(default=0.6, ge=0, le=1, description="chance of a vote")
 
 
 CONDUCT = OPPORTUNISTIC

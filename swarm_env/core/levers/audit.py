@@ -9,9 +9,6 @@ from pydantic import Field
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.random import AUDIT, uniform
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, nothing
-from swarm_env.core.random import AUDIT, uniform
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -19,12 +16,12 @@ from swarm_env.core.types import Market
 class Config(Section):
     """Off unless enabled."""
 
-    audit_enabled: bool = Field(False, description="turns the lever on")
-    audit_probability: float = Field(0.1, ge=0, le=1, description="chance that an interaction is audited")
+    audit_enabled: bool = Field(default=False, description="turns the lever on")
+    audit_probability: float = Field(default=0.1, ge=0, le=1, description="chance that an interaction is audited")
     audit_penalty_multiplier: float = Field(
-        2.0, ge=0, le=1e6, description="penalty per unit of p below the threshold"
+        default=2.0, ge=0, le=1e6, description="penalty per unit of p below the threshold"
     )
-    audit_threshold_p: float = Field(0.5, ge=0, le=1, description="p below which an audit fails")
+    audit_threshold_p: float = Field(default=0.5, ge=0, le=1, description="p below which an audit fails")
 
 
 @rule

@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field
 
 from swarm_env.core.compiled import rule
-from swarm_env.core.compiled import rule
 from swarm_env.core.section import Section
 
 
@@ -15,7 +14,10 @@ class Config(Section):
     """Off unless a cap is given. (SWARM's default of 10 is never enforced there.)"""
 
     bandwidth_cap: int | None = Field(
-        None, ge=0, le=1_000_000, description="actions per agent and epoch; absent = off, 0 blocks all"
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="actions per agent and epoch; absent = off, 0 blocks all",
     )
 
 

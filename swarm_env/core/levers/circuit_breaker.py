@@ -8,8 +8,6 @@ from pydantic import Field
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -17,15 +15,18 @@ from swarm_env.core.types import Market
 class Config(Section):
     """Off unless enabled."""
 
-    circuit_breaker_enabled: bool = Field(False, description="turns the lever on")
+    circuit_breaker_enabled: bool = Field(default=False, description="turns the lever on")
     freeze_threshold_toxicity: float = Field(
-        0.7, ge=0, le=1, description="mean 1-p over the last 10 interactions that counts as a violation"
+        default=0.7,
+        ge=0,
+        le=1,
+        description="mean 1-p over the last 10 interactions that counts as a violation",
     )
     freeze_threshold_violations: int = Field(
-        3, ge=1, le=1_000_000, description="violations that freeze an agent"
+        default=3, ge=1, le=1_000_000, description="violations that freeze an agent"
     )
     freeze_duration_epochs: int = Field(
-        2, ge=1, le=1_000_000, description="epochs a freeze or a quarantine lasts"
+        default=2, ge=1, le=1_000_000, description="epochs a freeze or a quarantine lasts"
     )
 
 

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, change, costs, nothing
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, change, costs, nothing
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -17,29 +15,28 @@ from swarm_env.core.types import Market
 class Config(Section):
     """Off unless enabled."""
 
-    collusion_detection_enabled: bool = Field(False, description="turns the lever on")
+    collusion_detection_enabled: bool = Field(default=False, description="turns the lever on")
     collusion_frequency_threshold: float = Field(
-        2.0, gt=0, le=1e6, description="z-score of a pair's dealings at which the frequency term is full"
+        default=2.0,
+        gt=0,
+        le=1e6,
+        description="z-score of a pair's dealings at which the frequency term is full",
     )
     collusion_correlation_threshold: float = Field(
-        0.7, ge=0, le=1, description="benefit correlation from which on it counts towards the score"
+        default=0.7, ge=0, le=1, description="benefit correlation from which on it counts towards the score"
     )
     collusion_min_interactions: int = Field(
-        3, ge=1, le=1_000_000, description="dealings before a pair is scored"
+        default=3, ge=1, le=1_000_000, description="dealings before a pair is scored"
     )
-    collusion_score_threshold: float = Field(0.5, ge=0, le=1, description="score at which a pair is flagged")
-    collusion_penalty_multiplier: float = Field(
-        1.0, ge=0, le=1e6, description="scale of the epoch penalties"
-    )
-    collusion_realtime_penalty: bool = Field(False, description="also fine each dealing of two flagged agents")
-    collusion_realtime_rate: float = Field(0.1, ge=0, le=1e6, description="realtime fine per unit of mean risk")
-    collusion_clear_history_on_epoch: bool = Field(False, description="forget the dealings after each epoch")
+    collusion_score_threshold: float = Field(default=0.5, ge=0, le=1, description="score at which a pair is flagged")
+    collusion_penalty_multiplier: float = Field(default=1.0, ge=0, le=1e6, description="scale of the epoch penalties")
+    collusion_realtime_penalty: bool = Field(default=False, description="also fine each dealing of two flagged agents")
+    collusion_realtime_rate: float = Field(default=0.1, ge=0, le=1e6, description="realtime fine per unit of mean risk")
+    collusion_clear_history_on_epoch: bool = Field(default=False, description="forget the dealings after each epoch")
 
 
 @rule
-def pair_score(
-    params: Any, count: int, accepted: float, correlation: float, mean_p: float, z: float
-) -> float:
+def pair_score(params: Any, count: int, accepted: float, correlation: float, mean_p: float, z: float) -> float:
     """Suspicion of a pair in [0, 1] [S]: .25 frequency + .3 correlation + .2 acceptance + .25 low quality.
 
     `accepted` is the share of its `count` interactions, `z` the z-score of `count` over all pairs. A correlation

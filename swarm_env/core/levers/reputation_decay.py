@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, change
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, change
 from swarm_env.core.section import Section
@@ -18,7 +14,7 @@ class Config(Section):
     """Off at a rate of 1."""
 
     reputation_decay_rate: float = Field(
-        1.0, ge=0, le=1, description="factor on every reputation at epoch start; 1 = off"
+        default=1.0, ge=0, le=1, description="factor on every reputation at epoch start; 1 = off"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, change, costs, nothing
+from swarm_env.core.effect import Effect, costs, nothing
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -15,30 +15,32 @@ from swarm_env.core.types import Market
 class Config(Section):
     """Off unless enabled."""
 
-    security_enabled: bool = Field(False, description="turns the lever on")
+    security_enabled: bool = Field(default=False, description="turns the lever on")
     security_injection_threshold: float = Field(
-        0.3, ge=0, le=1, description="injection score that counts as a threat"
+        default=0.3, ge=0, le=1, description="injection score that counts as a threat"
     )
     security_manipulation_threshold: float = Field(
-        0.5, ge=0, le=1, description="success rate that counts as manipulation"
+        default=0.5, ge=0, le=1, description="success rate that counts as manipulation"
     )
     security_laundering_trust_gap: float = Field(
-        0.3, ge=0, le=2, description="gain of reputation along a chain that counts as laundering"
+        default=0.3, ge=0, le=2, description="gain of reputation along a chain that counts as laundering"
     )
     security_contagion_velocity: float = Field(
-        2.0, gt=0, le=1e6, description="harmful dealings of a chain per epoch that count as contagion"
+        default=2.0, gt=0, le=1e6, description="harmful dealings of a chain per epoch that count as contagion"
     )
-    security_min_chain_length: int = Field(3, ge=2, le=64, description="agents in a chain, both ends included")
+    security_min_chain_length: int = Field(default=3, ge=2, le=64, description="agents in a chain, both ends included")
     security_min_interactions: int = Field(
-        5, ge=1, le=1_000_000, description="interactions before anything is scored"
+        default=5, ge=1, le=1_000_000, description="interactions before anything is scored"
     )
-    security_penalty_threshold: float = Field(0.3, ge=0, le=1, description="threat score that is fined")
-    security_quarantine_threshold: float = Field(0.7, ge=0, le=1, description="threat score that is quarantined")
-    security_penalty_multiplier: float = Field(1.0, ge=0, le=1e6, description="scale of the epoch penalties")
-    security_realtime_penalty: bool = Field(False, description="also fine single suspicious interactions")
-    security_realtime_threshold: float = Field(0.5, ge=0, le=1, description="realtime score that is fined")
-    security_realtime_rate: float = Field(0.2, ge=0, le=1e6, description="realtime fine per unit of score")
-    security_clear_history_on_epoch: bool = Field(False, description="forget the interactions after each epoch")
+    security_penalty_threshold: float = Field(default=0.3, ge=0, le=1, description="threat score that is fined")
+    security_quarantine_threshold: float = Field(
+        default=0.7, ge=0, le=1, description="threat score that is quarantined"
+    )
+    security_penalty_multiplier: float = Field(default=1.0, ge=0, le=1e6, description="scale of the epoch penalties")
+    security_realtime_penalty: bool = Field(default=False, description="also fine single suspicious interactions")
+    security_realtime_threshold: float = Field(default=0.5, ge=0, le=1, description="realtime score that is fined")
+    security_realtime_rate: float = Field(default=0.2, ge=0, le=1e6, description="realtime fine per unit of score")
+    security_clear_history_on_epoch: bool = Field(default=False, description="forget the interactions after each epoch")
 
 
 REACH = 256  #: agents that one laundering search visits at most, so that large markets stay linear

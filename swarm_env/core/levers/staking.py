@@ -8,20 +8,18 @@ from pydantic import Field
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, change, nothing
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, change, nothing
 from swarm_env.core.section import Section
 
 
 class Config(Section):
     """Off unless enabled."""
 
-    staking_enabled: bool = Field(False, description="turns the lever on")
+    staking_enabled: bool = Field(default=False, description="turns the lever on")
     min_stake_to_participate: float = Field(
-        0.0, ge=0, le=1e9, description="resources below which an agent may not act"
+        default=0.0, ge=0, le=1e9, description="resources below which an agent may not act"
     )
     stake_slash_rate: float = Field(
-        0.1, ge=0, le=1, description="share of resources lost at a failed audit or breaker violation"
+        default=0.1, ge=0, le=1, description="share of resources lost at a failed audit or breaker violation"
     )
 
 

@@ -9,9 +9,6 @@ from pydantic import Field
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, costs, nothing
 from swarm_env.core.payoff import surplus
-from swarm_env.core.compiled import rule
-from swarm_env.core.effect import Effect, costs, nothing
-from swarm_env.core.payoff import surplus
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -20,9 +17,9 @@ class Config(Section):
     """Off at a rate of 0."""
 
     transaction_tax_rate: float = Field(
-        0.0, ge=0, le=1, description="share of max(S,0) + |tau| that is taxed; 0 = off"
+        default=0.0, ge=0, le=1, description="share of max(S,0) + |tau| that is taxed; 0 = off"
     )
-    transaction_tax_split: float = Field(0.5, ge=0, le=1, description="initiator's share of the tax")
+    transaction_tax_split: float = Field(default=0.5, ge=0, le=1, description="initiator's share of the tax")
 
 
 @rule

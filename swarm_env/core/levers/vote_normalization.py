@@ -7,16 +7,15 @@ from typing import Any
 from pydantic import Field
 
 from swarm_env.core.compiled import rule
-from swarm_env.core.compiled import rule
 from swarm_env.core.section import Section
 
 
 class Config(Section):
     """Off unless enabled."""
 
-    vote_normalization_enabled: bool = Field(False, description="turns the lever on")
+    vote_normalization_enabled: bool = Field(default=False, description="turns the lever on")
     max_vote_weight_per_agent: float = Field(
-        10.0, gt=0, le=1e6, description="votes after which a vote's weight has halved"
+        default=10.0, gt=0, le=1e6, description="votes after which a vote's weight has halved"
     )
 
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from swarm_env import swarm_keys
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.section import Section
-from swarm_env.scenario_errors import kind, listing, nearest, show
-from swarm_env.scenario_messages import SWARM_HAS, Fault, faulty, nested
+from swarm_env.scenario import swarm_keys
+from swarm_env.scenario.errors import kind, listing, nearest, show
+from swarm_env.scenario.messages import SWARM_HAS, Fault, faulty, nested
 
 MAX_AGENTS: Final = 1_000_000
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from swarm_env import yaml_text
 from swarm_env.core.section import Section
-from swarm_env.scenario_errors import (
+from swarm_env.scenario import yaml_text
+from swarm_env.scenario.errors import (
     OVERRIDDEN,
     Key,
     Problem,
@@ -21,7 +21,7 @@ from swarm_env.scenario_errors import (
     nearest,
     show,
 )
-from swarm_env.scenario_messages import section_of
+from swarm_env.scenario.messages import section_of
 
 Overrides = Sequence[str] | Mapping[str, Any]
 

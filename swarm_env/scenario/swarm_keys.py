@@ -57,13 +57,9 @@ _GOVERNANCE: Final = {
 }
 
 #: Keys of ``governance:``, by the lever whose name they begin with.
-GOVERNANCE: Final = frozenset(
-    name for lever, keys in _GOVERNANCE.items() for name in _names(keys, prefix=f"{lever}_")
-)
+GOVERNANCE: Final = frozenset(name for lever, keys in _GOVERNANCE.items() for name in _names(keys, prefix=f"{lever}_"))
 
-SIMULATION: Final = _names(
-    "max_actions_per_step observation_noise_probability observation_noise_std schedule_mode"
-)
+SIMULATION: Final = _names("max_actions_per_step observation_noise_probability observation_noise_std schedule_mode")
 RATE_LIMITS: Final = frozenset(["bids_per_epoch", "bounties_per_epoch"])
 OUTPUTS: Final = frozenset(["graph_memory_path"])
 

@@ -11,9 +11,9 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from swarm_env.core.governance import LEVERS
 from swarm_env.core.section import Section
-from swarm_env.scenario_errors import Key, show
-from swarm_env.scenario_messages import Fault, faulty
-from swarm_env.scenario_spelling import Spelled
+from swarm_env.scenario.errors import Key, show
+from swarm_env.scenario.messages import Fault, faulty
+from swarm_env.scenario.spelling import Spelled
 
 #: The largest total that a criterion may ask for.
 TOTAL = 1e12
@@ -64,9 +64,7 @@ class RateLimits(Section):
     """``rate_limits:`` section: budgets of an agent."""
 
     posts_per_epoch: int = Field(default=10, ge=0, le=1_000_000, description="posts of an agent in an epoch")
-    interactions_per_step: int = Field(
-        default=5, ge=1, le=64, description="proposals an inbox takes in a step"
-    )
+    interactions_per_step: int = Field(default=5, ge=1, le=64, description="proposals an inbox takes in a step")
     votes_per_epoch: int = Field(default=50, ge=0, le=1_000_000, description="votes of an agent in an epoch")
     tasks_per_epoch: int = Field(default=3, ge=0, le=1_000_000, description="tasks of an agent in an epoch")
 
@@ -148,26 +146,16 @@ class Decays(Section):
 class Market(Section):
     """``market:`` section: signals, tasks and the proxy."""
 
-    safety_threshold: float = Field(
-        default=0.5, ge=0, le=1, description="p from which on a proposal counts as safe"
-    )
-    task_reward: float = Field(
-        default=0.2, ge=0, le=1000, description="pay of a task per unit of p less effort"
-    )
+    safety_threshold: float = Field(default=0.5, ge=0, le=1, description="p from which on a proposal counts as safe")
+    task_reward: float = Field(default=0.2, ge=0, le=1000, description="pay of a task per unit of p less effort")
     signal_noise: float = Field(default=0.15, ge=0, le=10, description="sd of the surface signal's noise")
-    disguise_probability: float = Field(
-        default=0.5, ge=0, le=1, description="chance that an adversarial signal lies"
-    )
+    disguise_probability: float = Field(default=0.5, ge=0, le=1, description="chance that an adversarial signal lies")
     disguise_bias: float = Field(default=0.6, ge=-2, le=2, description="what it then adds")
-    sensitive_probability: float = Field(
-        default=0.2, ge=0, le=1, description="chance that an honest signal misleads"
-    )
+    sensitive_probability: float = Field(default=0.2, ge=0, le=1, description="chance that an honest signal misleads")
     sensitive_bias: float = Field(default=-0.5, ge=-2, le=2, description="what it then adds")
     deceptive_bias: float = Field(default=0.3, ge=-2, le=2, description="what a deceptive signal adds")
     ledger_noise: float = Field(default=0.3, ge=0, le=10, description="sd of an overseer's reading of v_hat")
-    initial_resources: float = Field(
-        default=100.0, ge=0, le=1e9, description="resources of an agent at the start"
-    )
+    initial_resources: float = Field(default=100.0, ge=0, le=1e9, description="resources of an agent at the start")
     vote_step: float = Field(default=0.01, ge=0, le=1, description="reputation that a vote of weight 1 moves")
     history_per_agent: int = Field(
         default=32, ge=1, le=1024, description="interactions per agent that security control remembers"
@@ -181,33 +169,19 @@ class SuccessCriteria(Section):
 
     min_epochs: int | None = Field(default=None, ge=0, le=100_000, description="epochs played")
     min_agents: int | None = Field(default=None, ge=0, le=1_000_000, description="agents in the market")
-    toxicity_threshold: float | None = Field(
-        default=None, ge=0, le=1, description="highest mean toxicity_rate"
-    )
+    toxicity_threshold: float | None = Field(default=None, ge=0, le=1, description="highest mean toxicity_rate")
     min_net_social_welfare: float | None = Field(
         default=None, ge=-TOTAL, le=TOTAL, description="lowest mean net_social_welfare of an epoch"
     )
-    max_ecosystem_threat_level: float | None = Field(
-        default=None, ge=0, le=1, description="highest threat level"
-    )
-    max_contagion_depth: int | None = Field(
-        default=None, ge=0, le=1_000_000, description="longest contagion chain"
-    )
+    max_ecosystem_threat_level: float | None = Field(default=None, ge=0, le=1, description="highest threat level")
+    max_contagion_depth: int | None = Field(default=None, ge=0, le=1_000_000, description="longest contagion chain")
     min_containment_effectiveness: float | None = Field(
         default=None, ge=0, le=1, description="lowest share of threats contained"
     )
-    min_flagged_pairs: int | None = Field(
-        default=None, ge=0, le=10**12, description="pairs flagged for collusion"
-    )
-    max_ecosystem_collusion_risk: float | None = Field(
-        default=None, ge=0, le=1, description="highest collusion risk"
-    )
-    min_penalty_total: float | None = Field(
-        default=None, ge=0, le=TOTAL, description="penalties levied in the run"
-    )
-    min_acceptance_rate: float | None = Field(
-        default=None, ge=0, le=1, description="lowest mean acceptance_rate"
-    )
+    min_flagged_pairs: int | None = Field(default=None, ge=0, le=10**12, description="pairs flagged for collusion")
+    max_ecosystem_collusion_risk: float | None = Field(default=None, ge=0, le=1, description="highest collusion risk")
+    min_penalty_total: float | None = Field(default=None, ge=0, le=TOTAL, description="penalties levied in the run")
+    min_acceptance_rate: float | None = Field(default=None, ge=0, le=1, description="lowest mean acceptance_rate")
     min_avg_payoff: float | None = Field(default=None, ge=-TOTAL, le=TOTAL, description="lowest mean payoff")
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
 
-from swarm_env.scenario_errors import Key, Problem, ScenarioError, dotted, kind, printable, show
-from swarm_env.yaml_scalars import TAGS, Refused, Scalar, resolve
+from swarm_env.scenario.errors import Key, Problem, ScenarioError, dotted, kind, printable, show
+from swarm_env.scenario.yaml_scalars import TAGS, Refused, Scalar, resolve
 
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 100_000

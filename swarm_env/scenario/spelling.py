@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from swarm_env.core.section import Section
-from swarm_env.scenario_errors import Key, kind, nearest, show
-from swarm_env.scenario_messages import Fault, faulty
+from swarm_env.scenario.errors import Key, kind, nearest, show
+from swarm_env.scenario.messages import Fault, faulty
 
 
 class Spelled(Section):

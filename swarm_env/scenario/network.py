@@ -6,9 +6,9 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from swarm_env.scenario_errors import Key, show
-from swarm_env.scenario_messages import Fault, faulty
-from swarm_env.scenario_spelling import Spelled
+from swarm_env.scenario.errors import Key, show
+from swarm_env.scenario.messages import Fault, faulty
+from swarm_env.scenario.spelling import Spelled
 
 Topology = Literal["complete", "ring", "star", "random_erdos_renyi", "small_world", "scale_free"]
 
@@ -38,25 +38,13 @@ class Network(Spelled):
 
     enabled: bool = Field(default=True, description="whether contacts are limited to neighbours")
     topology: Topology = Field(default="complete", description="shape of the network")
-    k_neighbors: int = Field(
-        default=4, ge=2, le=1_000_000, description="small_world: nearest neighbours of a node"
-    )
-    rewire_probability: float = Field(
-        default=0.1, ge=0, le=1, description="small_world: chance of rewiring an edge"
-    )
-    m_edges: int = Field(
-        default=2, ge=1, le=1_000_000, description="scale_free: edges that a new node brings"
-    )
-    edge_probability: float = Field(
-        default=0.5, ge=0, le=1, description="random_erdos_renyi: chance of each edge"
-    )
+    k_neighbors: int = Field(default=4, ge=2, le=1_000_000, description="small_world: nearest neighbours of a node")
+    rewire_probability: float = Field(default=0.1, ge=0, le=1, description="small_world: chance of rewiring an edge")
+    m_edges: int = Field(default=2, ge=1, le=1_000_000, description="scale_free: edges that a new node brings")
+    edge_probability: float = Field(default=0.5, ge=0, le=1, description="random_erdos_renyi: chance of each edge")
     dynamic: bool = Field(default=False, description="whether edges strengthen with use, decay and break")
-    edge_strengthen_rate: float = Field(
-        default=0.1, ge=0, le=1e6, description="added by an accepted interaction"
-    )
-    edge_decay_rate: float = Field(
-        default=0.05, ge=0, le=1, description="share of its weight lost each epoch"
-    )
+    edge_strengthen_rate: float = Field(default=0.1, ge=0, le=1e6, description="added by an accepted interaction")
+    edge_decay_rate: float = Field(default=0.05, ge=0, le=1, description="share of its weight lost each epoch")
     min_edge_weight: float = Field(default=0.1, ge=0, le=1e6, description="weight below which an edge breaks")
     max_edge_weight: float = Field(default=1.0, gt=0, le=1e6, description="weight that an edge cannot exceed")
     reputation_disconnect_threshold: float | None = Field(

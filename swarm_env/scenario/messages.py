@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from swarm_env import swarm_keys
 from swarm_env.core.section import Section
-from swarm_env.scenario_errors import (
+from swarm_env.scenario import swarm_keys
+from swarm_env.scenario.errors import (
     ABSENT,
     MAX_LISTED,
     Key,
@@ -145,9 +145,7 @@ def _below(model: type[Section], part: str | int) -> type[Section] | None:
 class _Report:
     """What is needed to speak of an error as the user wrote it."""
 
-    def __init__(
-        self, root: type[Section], data: Mapping[str, Any], file: str, lines: Mapping[Key, int]
-    ) -> None:
+    def __init__(self, root: type[Section], data: Mapping[str, Any], file: str, lines: Mapping[Key, int]) -> None:
         self.root, self.data, self.file, self.lines = root, data, file, lines
 
     def written(self, loc: Key) -> Key:

@@ -17,15 +17,15 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from swarm_env import yaml_text
 from swarm_env.core.payoff import Payoff
 from swarm_env.core.section import Section
-from swarm_env.scenario_agents import MAX_AGENTS, AgentGroup
-from swarm_env.scenario_data import Overrides, apply_overrides, as_dict, plain
-from swarm_env.scenario_errors import Key, Problem, ScenarioError, printable, show
-from swarm_env.scenario_messages import Fault, faulty, scenario_error
-from swarm_env.scenario_network import Network
-from swarm_env.scenario_sections import (
+from swarm_env.scenario import yaml_text
+from swarm_env.scenario.agents import MAX_AGENTS, AgentGroup
+from swarm_env.scenario.data import Overrides, apply_overrides, as_dict, plain
+from swarm_env.scenario.errors import Key, Problem, ScenarioError, printable, show
+from swarm_env.scenario.messages import Fault, faulty, scenario_error
+from swarm_env.scenario.network import Network
+from swarm_env.scenario.sections import (
     Conduct,
     Governance,
     Market,
@@ -71,9 +71,7 @@ class Scenario(Section):
     governance: Governance = Field(default_factory=Governance, description="levers; off unless turned on")
     simulation: Simulation = Field(default_factory=Simulation, description="length and seed")
     rate_limits: RateLimits = Field(default_factory=RateLimits, description="budgets of an agent")
-    payoff: Payoff = Field(
-        default_factory=lambda: Payoff.model_validate({}), description="payoffs of an interaction"
-    )
+    payoff: Payoff = Field(default_factory=lambda: Payoff.model_validate({}), description="payoffs of an interaction")
     network: Network | None = Field(default=None, description="who can deal with whom; absent: everybody")
     success_criteria: SuccessCriteria = Field(default_factory=SuccessCriteria, description="PASS or FAIL")
     outputs: Outputs = Field(default_factory=Outputs, description="files written by a run")
@@ -182,9 +180,7 @@ def _quote(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _quote)
 
 
-def load_scenario(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Scenario, overrides: Overrides = ()
-) -> Scenario:
+def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any] | Scenario, overrides: Overrides = ()) -> Scenario:
     """The scenario of a YAML file, a dict or another scenario, with `overrides` applied.
 
     An override is ``"key.path=value"`` with the value in YAML, or an item of a mapping from path to value:
