@@ -79,7 +79,6 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._state, self._view = self.compiled.allocate(1)
         self._actions = np.zeros((1, self.compiled.num_learners, len(self.compiled.nvec)), dtype=np.int64)
         self._episodes = 0  # started since the seed was set
-        self._rewards = self._state.agents["outcome"]["reward"][0]  # a view: (N,)
         self._learners = np.flatnonzero(self._state_learners() >= 0)
         self._make_spaces()
 
@@ -174,7 +173,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         over = self._is_over()
         if over:
             self.agents = []
-        rewards = dict(zip(agents, self._rewards[self._learners].tolist()))  # noqa: B905
+        rewards = dict(zip(agents, self._state.agents["outcome"]["reward"][0, self._learners].tolist()))  # noqa: B905
         return (
             self._observations(), rewards, dict.fromkeys(agents, False), dict.fromkeys(agents, over), self._infos()
         )  # fmt: skip

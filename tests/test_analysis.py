@@ -1,4 +1,5 @@
 """`swarm analyze`: numbers by hand, what the text shows, and one clear line for every bad input."""
+
 import math
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ def write(tmp_path):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
+
     return put
 
 
@@ -37,16 +39,16 @@ def test_summary_by_hand(write):
     run = analyze(write("waltz_metrics.csv", WALTZ)).runs[0]
     s = run.summary("toxicity_rate")
     assert (run.scenario_id, run.seeds, run.epochs.tolist()) == ("waltz", (101,), [0, 1, 2, 3])
-    assert s.mean == pytest.approx(.4)
-    assert s.sd == pytest.approx(.2)
+    assert s.mean == pytest.approx(0.4)
+    assert s.sd == pytest.approx(0.2)
     assert (s.undefined, s.rows) == (1, 4)
-    assert s.slope == pytest.approx(.6 / (14 / 3))      # x - mean = -4/3, -1/3, 5/3; y - mean = -.2, 0, .2
-    assert s.change == pytest.approx(.4)
+    assert s.slope == pytest.approx(0.6 / (14 / 3))  # x - mean = -4/3, -1/3, 5/3; y - mean = -.2, 0, .2
+    assert s.change == pytest.approx(0.4)
 
 
 def test_one_defined_epoch_has_a_mean_and_nothing_else(write):
     s = analyze(write("a.csv", WALTZ)).runs[0].summary("quality_gap")
-    assert (s.mean, s.undefined) == (.25, 3)
+    assert (s.mean, s.undefined) == (0.25, 3)
     assert all(math.isnan(v) for v in (s.sd, s.seed_sd, s.slope, s.change))
 
 
@@ -59,11 +61,11 @@ def test_seeds_are_averaged_within_an_epoch(write):
     rows = "m,1,0,0.2,,1\nm,2,0,0.4,,1\nm,2,1,,,1\nm,1,1,0.4,,1\n"
     result = analyze(write("a.csv", HEAD + rows))
     run = result.runs[0]
-    assert analysis.mean(run.values["toxicity_rate"]) == pytest.approx([.3, .4])
-    np.testing.assert_allclose(analysis.sd(run.values["toxicity_rate"]), [math.sqrt(.02), math.nan])
+    assert analysis.mean(run.values["toxicity_rate"]) == pytest.approx([0.3, 0.4])
+    np.testing.assert_allclose(analysis.sd(run.values["toxicity_rate"]), [math.sqrt(0.02), math.nan])
     s = run.summary("toxicity_rate")
-    assert s.mean == pytest.approx(.35)
-    assert s.seed_sd == pytest.approx(math.sqrt(.005))       # seed means .3 and .4
+    assert s.mean == pytest.approx(0.35)
+    assert s.seed_sd == pytest.approx(math.sqrt(0.005))  # seed means .3 and .4
     assert (s.undefined, s.rows) == (1, 4)
     text = render_text(result, encoding="utf-8")
     assert "0.3000 ± 0.1414" in text
@@ -82,8 +84,12 @@ def test_text_of_one_file(write):
     lines = text.splitlines()
     assert lines[0].startswith("waltz: 4 epochs, seed 101, ")
     assert lines[2].split() == ["epoch", "toxicity_rate", "quality_gap"]
-    assert [line.split() for line in lines[3:7]] == [["0", "0.2000", "-"], ["1", "0.4000", "-"],
-                                                     ["2", "-", "-"], ["3", "0.6000", "0.2500"]]
+    assert [line.split() for line in lines[3:7]] == [
+        ["0", "0.2000", "-"],
+        ["1", "0.4000", "-"],
+        ["2", "-", "-"],
+        ["3", "0.6000", "0.2500"],
+    ]
     assert lines[8].split() == ["metric", "mean", "sd", "undef", "slope", "change", "trend"]
     assert lines[9].split()[:6] == ["toxicity_rate", "0.4000", "0.2000", "1/4", "+0.128571", "+0.4000"]
     assert lines[10].split()[:6] == ["quality_gap", "0.2500", "-", "3/4", "-", "-"]
@@ -98,9 +104,9 @@ def test_files_side_by_side(write):
     rows = [line.split() for line in text.splitlines()]
     assert any("[1] waltz" in line and "[2] macpo" in line for line in text.splitlines())
     assert ["1", "0.4000", "0.5000"] in rows
-    assert ["4", "0.7000"] in rows                         # the first file has no epoch 4: blank, not "-"
+    assert ["4", "0.7000"] in rows  # the first file has no epoch 4: blank, not "-"
     row = next(row for row in rows if row[:2] == ["toxicity_rate", "[2]"])
-    assert row[2:4] == ["0.6000", "+0.2000"]                    # mean, and its difference to .4
+    assert row[2:4] == ["0.6000", "+0.2000"]  # mean, and its difference to .4
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
@@ -116,12 +122,12 @@ def test_wide_tables_are_split_not_cut(write, width):
 
 def test_sparkline():
     nan = math.nan
-    assert sparkline(np.array([0., 1, nan, 7])) == "▁▂ █"
-    assert sparkline(np.array([.3, .1 + .2, nan])) == "▄▄ "     # equal but for rounding
+    assert sparkline(np.array([0.0, 1, nan, 7])) == "▁▂ █"
+    assert sparkline(np.array([0.3, 0.1 + 0.2, nan])) == "▄▄ "  # equal but for rounding
     assert sparkline(np.array([nan, nan])) == "  "
-    assert sparkline(np.array([0., 7]), among=np.array([0., 14])) == "▁▅"
-    assert sparkline(np.arange(1000.)) == "".join(sorted(sparkline(np.arange(1000.))))
-    assert len(sparkline(np.arange(1000.))) == 40
+    assert sparkline(np.array([0.0, 7]), among=np.array([0.0, 14])) == "▁▅"
+    assert sparkline(np.arange(1000.0)) == "".join(sorted(sparkline(np.arange(1000.0))))
+    assert len(sparkline(np.arange(1000.0))) == 40
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "no-such-encoding"])
@@ -165,23 +171,26 @@ def test_unknown_metric_lists_nearest_then_all(write):
     assert "no metric 'epoch'" in failure(write("a.csv", WALTZ), ["epoch"])
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("", "is empty"),
-    (HEAD, "has a header but no epochs"),
-    ("a,b\n1,2\n", "no column 'epoch' among 'a', 'b'"),
-    ("seed,epoch,x\n1,2,3\n", "no column 'scenario_id'"),
-    (HEAD.replace("spread", "epoch") + "w,1,0,1,1,1\n", "column 'epoch' stands twice"),
-    (HEAD + "w,1,0,high,,0\n", "line 2, column toxicity_rate: 'high' is not a finite number"),
-    (HEAD + "w,1,0,1,,0\nw,1,1,inf,,0\n", "line 3, column toxicity_rate: 'inf'"),
-    (HEAD + "w,1,0.5,1,,0\n", "line 2, column epoch: '0.5' is not a whole number"),
-    (HEAD + "w,1,,1,,0\n", "line 2, column epoch: '' is not a whole number"),
-    (HEAD + "w,1," + "9" * 30 + ",1,,0\n", "column epoch"),
-    (HEAD + "w,1,0,1,,0\nw,1,1,1\n", "line 3: 4 cells, but the header has 6"),
-    (HEAD + "w,1,0,1,,0\nw,1,0,1,,0\n", "line 3: epoch 0 of seed 1 stands twice"),
-    (HEAD + "w,1,0,1,,0\nv,1,1,1,,0\n", "several scenarios: 'v', 'w'"),
-    (HEAD + 'w,1,0,"1,,0\n', "cannot be read"),
-    (b"\x89PNG\r\n\xff\x00", "cannot be read as UTF-8 CSV"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "is empty"),
+        (HEAD, "has a header but no epochs"),
+        ("a,b\n1,2\n", "no column 'epoch' among 'a', 'b'"),
+        ("seed,epoch,x\n1,2,3\n", "no column 'scenario_id'"),
+        (HEAD.replace("spread", "epoch") + "w,1,0,1,1,1\n", "column 'epoch' stands twice"),
+        (HEAD + "w,1,0,high,,0\n", "line 2, column toxicity_rate: 'high' is not a finite number"),
+        (HEAD + "w,1,0,1,,0\nw,1,1,inf,,0\n", "line 3, column toxicity_rate: 'inf'"),
+        (HEAD + "w,1,0.5,1,,0\n", "line 2, column epoch: '0.5' is not a whole number"),
+        (HEAD + "w,1,,1,,0\n", "line 2, column epoch: '' is not a whole number"),
+        (HEAD + "w,1," + "9" * 30 + ",1,,0\n", "column epoch"),
+        (HEAD + "w,1,0,1,,0\nw,1,1,1\n", "line 3: 4 cells, but the header has 6"),
+        (HEAD + "w,1,0,1,,0\nw,1,0,1,,0\n", "line 3: epoch 0 of seed 1 stands twice"),
+        (HEAD + "w,1,0,1,,0\nv,1,1,1,,0\n", "several scenarios: 'v', 'w'"),
+        (HEAD + 'w,1,0,"1,,0\n', "cannot be read"),
+        (b"\x89PNG\r\n\xff\x00", "cannot be read as UTF-8 CSV"),
+    ],
+)
 def test_bad_files(write, text, expected):
     path = write("bad.csv", text)
     message = failure(path)
@@ -203,7 +212,7 @@ def test_bad_requests(write):
 
 @pytest.mark.parametrize("text", ["\ufeff" + WALTZ, WALTZ.replace("\n", "\r\n"), WALTZ + "\n\n"])
 def test_harmless_variations(write, text):
-    assert analyze(write("a.csv", text)).runs[0].summary("toxicity_rate").mean == pytest.approx(.4)
+    assert analyze(write("a.csv", text)).runs[0].summary("toxicity_rate").mean == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
@@ -233,9 +242,11 @@ def test_without_matplotlib_only_plots_fail(write, monkeypatch):
 
 
 def test_importing_and_analysing_loads_no_matplotlib(write):
-    code = ("import sys; from swarm_env.analysis import analyze, render_text\n"
-            "render_text(analyze(sys.argv[1]))\n"
-            "print([m for m in ('matplotlib', 'rich') if m in sys.modules])")
+    code = (
+        "import sys; from swarm_env.analysis import analyze, render_text\n"
+        "render_text(analyze(sys.argv[1]))\n"
+        "print([m for m in ('matplotlib', 'rich') if m in sys.modules])"
+    )
     command = [sys.executable, "-c", code, str(write("a.csv", WALTZ))]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -159,11 +159,7 @@ def test_contagion_by_a_plain_walk(table):
     for t, a, b in rows:
         later = [(u, d) for u, c, d in rows if c == b and u > t]
         reached = list(dict.fromkeys([a, b, *(d for _, d in later[:5])]))
-        if (
-            len(later) >= 2
-            and len(reached) >= 3
-            and (len(reached) - 1) / ((later[-1][0] - t) / 10 + 0.01) >= 2
-        ):
+        if len(later) >= 2 and len(reached) >= 3 and (len(reached) - 1) / ((later[-1][0] - t) / 10 + 0.01) >= 2:
             chains.append(set(reached))
     kept = []
     for chain in sorted(chains, key=len, reverse=True):

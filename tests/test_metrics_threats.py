@@ -130,11 +130,7 @@ def test_manipulation():
     assert signs.confidence == pytest.approx([0.5 + 0.4 * 0.75])
     assert sorted(report.agents[signs.target].tolist()) == [1, 3]
     assert report.manipulation_rate == 1 / 4
-    assert (
-        not security(SecuritySettings(manipulation_threshold=0.8), **columns)
-        .indicators["manipulation"]
-        .source.size
-    )
+    assert not security(SecuritySettings(manipulation_threshold=0.8), **columns).indicators["manipulation"].source.size
 
 
 def test_laundering_takes_the_shortest_way():

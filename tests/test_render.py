@@ -1,4 +1,5 @@
 """Drawings of the market: what the text says, and that the pixels follow the snapshot."""
+
 import os
 import subprocess
 import sys
@@ -10,19 +11,27 @@ import pytest
 
 from swarm_env.render import Deal, Snapshot, _layout, draw_ansi, draw_rgb, p_colors, show
 
-NAMES = ("honest_1", "honest_2", "honest_3", "opportunistic_1", "opportunistic_2", "deceptive_1",
-         "adversarial_1")
+NAMES = ("honest_1", "honest_2", "honest_3", "opportunistic_1", "opportunistic_2", "deceptive_1", "adversarial_1")
 
 
 def market(n: int = 7, **changes: object) -> Snapshot:
     names = NAMES if n == 7 else tuple(f"honest_{i + 1}" for i in range(n))
     values = {
-        "scenario_id": "waltz", "epoch": 3, "step": 5, "num_epochs": 20, "steps_per_epoch": 12,
-        "names": names, "archetypes": tuple(name.rsplit("_", 1)[0] for name in names),
+        "scenario_id": "waltz",
+        "epoch": 3,
+        "step": 5,
+        "num_epochs": 20,
+        "steps_per_epoch": 12,
+        "names": names,
+        "archetypes": tuple(name.rsplit("_", 1)[0] for name in names),
         "reputation": np.linspace(-1, 1, n),
-        "resources": np.full(n, 100.), "frozen": np.zeros(n, bool), "quarantined": np.zeros(n, bool),
-        "rewards": np.linspace(-.5, .5, n), "toxicity": .3125, "mean_p": float("nan"),
-        "deals": (Deal(0, 5, .612, True), Deal(1, 2, .25, False), Deal(3, 4, .5, False, True)),
+        "resources": np.full(n, 100.0),
+        "frozen": np.zeros(n, bool),
+        "quarantined": np.zeros(n, bool),
+        "rewards": np.linspace(-0.5, 0.5, n),
+        "toxicity": 0.3125,
+        "mean_p": float("nan"),
+        "deals": (Deal(0, 5, 0.612, True), Deal(1, 2, 0.25, False), Deal(3, 4, 0.5, False, True)),
     }
     return Snapshot(**(values | changes))
 
@@ -32,7 +41,7 @@ def flag(n: int, *indices: int) -> np.ndarray:
 
 
 def panel(frame: np.ndarray) -> np.ndarray:
-    return frame[55:490]          # without title and key
+    return frame[55:490]  # without title and key
 
 
 def count(frame: np.ndarray, p: float) -> int:
@@ -51,9 +60,12 @@ def test_ansi_by_hand():
     assert lines[4].split()[4] == "frozen+quarantined"
     assert lines[5].split()[1:3] == ["[.....|.....]", "+0.000"]
     assert lines[8].split()[1:3] == ["[.....|#####]", "+1.000"]
-    assert lines[9:] == ["dealings: 3", "  honest_1 -> deceptive_1 p=.612 accepted",
-                         "  honest_2 -> honest_3 p=.250 rejected",
-                         "  opportunistic_1 -> opportunistic_2 p=.500 expired"]
+    assert lines[9:] == [
+        "dealings: 3",
+        "  honest_1 -> deceptive_1 p=.612 accepted",
+        "  honest_2 -> honest_3 p=.250 rejected",
+        "  opportunistic_1 -> opportunistic_2 p=.500 expired",
+    ]
     assert text.isascii()
     assert "\x1b" not in text
 
@@ -65,7 +77,7 @@ def test_ansi_colours_only_when_asked():
 
 
 def test_ansi_of_a_large_market_is_cut_and_says_so():
-    lines = draw_ansi(market(100, deals=[Deal(0, 1, 1., True)] * 43)).splitlines()
+    lines = draw_ansi(market(100, deals=[Deal(0, 1, 1.0, True)] * 43)).splitlines()
     assert lines[2 + 40] == "... and 60 more"
     assert lines[-1] == "  ... and 3 more"
     assert len(lines) == 2 + 40 + 1 + 1 + 40 + 1
@@ -80,15 +92,18 @@ def test_ansi_of_undefined_values():
     assert draw_ansi(market(deals=())).endswith("dealings: none\n")
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"reputation": np.zeros(6)}, r"Snapshot.reputation has shape \(6,\) for 7 agents"),
-    ({"frozen": np.zeros((7, 1), bool)}, "Snapshot.frozen"),
-    ({"names": (), "archetypes": ()}, "for 0 agents"),
-    ({"deals": (Deal(0, 7, .5, True),)}, r"indices in 0\.\.6"),
-    ({"deals": (Deal(-1, 0, .5, True),)}, r"indices in 0\.\.6"),
-    ({"contacts": np.array([[0, 9]])}, r"indices in 0\.\.6"),
-    ({"contacts": np.array([0, 1])}, "pairs"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reputation": np.zeros(6)}, r"Snapshot.reputation has shape \(6,\) for 7 agents"),
+        ({"frozen": np.zeros((7, 1), bool)}, "Snapshot.frozen"),
+        ({"names": (), "archetypes": ()}, "for 0 agents"),
+        ({"deals": (Deal(0, 7, 0.5, True),)}, r"indices in 0\.\.6"),
+        ({"deals": (Deal(-1, 0, 0.5, True),)}, r"indices in 0\.\.6"),
+        ({"contacts": np.array([[0, 9]])}, r"indices in 0\.\.6"),
+        ({"contacts": np.array([0, 1])}, "pairs"),
+    ],
+)
 def test_a_wrong_snapshot_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         market(**changes)
@@ -102,32 +117,36 @@ def test_rgb_shape_and_determinism(size):
     assert frame.flags.owndata
     assert frame.flags.writeable
     np.testing.assert_array_equal(frame, draw_rgb(market(), *size))
-    assert (frame[:, 0] == 255).all()                              # the paper is white
+    assert (frame[:, 0] == 255).all()  # the paper is white
 
 
 def test_every_part_of_the_snapshot_changes_the_picture():
     base = draw_rgb(market())
     changes = {
-        "quarantined": flag(7, 3), "resources": np.full(7, 200.), "reputation": np.zeros(7),
-        "archetypes": ("cautious",) * 7, "deals": (), "names": tuple(f"agent_{i}" for i in range(7)),
+        "quarantined": flag(7, 3),
+        "resources": np.full(7, 200.0),
+        "reputation": np.zeros(7),
+        "archetypes": ("cautious",) * 7,
+        "deals": (),
+        "names": tuple(f"agent_{i}" for i in range(7)),
         "contacts": np.array([[0, 3], [1, 4]]),
     }
     for field, value in changes.items():
         assert (panel(draw_rgb(market(**{field: value}))) != panel(base)).any(), field
     for field, value in {"scenario_id": "macpo", "epoch": 4, "step": 6}.items():
         assert (draw_rgb(market(**{field: value}))[:55] != base[:55]).any(), field
-    for field, value in {"toxicity": .5, "mean_p": .5}.items():
+    for field, value in {"toxicity": 0.5, "mean_p": 0.5}.items():
         assert (draw_rgb(market(**{field: value}))[600:] != base[600:]).any(), field
 
 
 def test_a_frozen_agent_is_marked_where_it_stands():
     changed = (draw_rgb(market()) != draw_rgb(market(frozen=flag(7, 0)))).any(axis=-1)
     rows, columns = np.nonzero(changed[:490])
-    assert rows.max() < 160                                       # agent 0 stands at the top
+    assert rows.max() < 160  # agent 0 stands at the top
     assert 270 < columns.min() < columns.max() < 370
 
 
-@pytest.mark.parametrize(("p", "other"), [(.1, .9), (.9, .1), (.5, .1)])
+@pytest.mark.parametrize(("p", "other"), [(0.1, 0.9), (0.9, 0.1), (0.5, 0.1)])
 def test_p_is_the_colour_of_the_arrow(p, other):
     frame = draw_rgb(market(deals=(Deal(0, 3, p, True),)))
     assert count(frame, p) > 150
@@ -135,49 +154,70 @@ def test_p_is_the_colour_of_the_arrow(p, other):
 
 
 def test_status_is_the_dash_of_the_arrow():
-    ink = [count(draw_rgb(market(deals=(Deal(0, 3, .9, accepted, expired),))), .9)
-           for accepted, expired in ((True, False), (False, False), (False, True))]
-    assert ink[0] > ink[1] > ink[2] > 0                           # solid, dashed, dotted
+    ink = [
+        count(draw_rgb(market(deals=(Deal(0, 3, 0.9, accepted, expired),))), 0.9)
+        for accepted, expired in ((True, False), (False, False), (False, True))
+    ]
+    assert ink[0] > ink[1] > ink[2] > 0  # solid, dashed, dotted
 
 
 def test_repeated_and_returned_dealings_do_not_hide_each_other():
-    frame = draw_rgb(market(deals=[Deal(0, 3, .05, True), Deal(0, 3, .95, True), Deal(3, 0, .5, True)]))
-    assert min(count(frame, p) for p in (.05, .5, .95)) > 150
+    frame = draw_rgb(market(deals=[Deal(0, 3, 0.05, True), Deal(0, 3, 0.95, True), Deal(3, 0, 0.5, True)]))
+    assert min(count(frame, p) for p in (0.05, 0.5, 0.95)) > 150
 
 
 @pytest.mark.parametrize("n", [1, 2, 24, 25, 65])
 def test_any_number_of_agents(n):
     nan = float("nan")
     every = np.ones(n, bool)
-    deals = (Deal(0, n - 1, nan, True), Deal(0, 0, .5, False))     # an unknown p and a dealing with oneself
-    frame = draw_rgb(market(n, deals=deals, frozen=every, quarantined=every, resources=np.full(n, 1e9),
-                            reputation=np.full(n, nan), contacts=np.zeros((0, 2), int)))
+    deals = (Deal(0, n - 1, nan, True), Deal(0, 0, 0.5, False))  # an unknown p and a dealing with oneself
+    frame = draw_rgb(
+        market(
+            n,
+            deals=deals,
+            frozen=every,
+            quarantined=every,
+            resources=np.full(n, 1e9),
+            reputation=np.full(n, nan),
+            contacts=np.zeros((0, 2), int),
+        )
+    )
     assert len(np.unique(frame.reshape(-1, 3), axis=0)) > 20
 
 
 def test_odd_names_and_archetypes_are_drawn_as_they_are():
-    odd = market(scenario_id="$x_" + "y" * 200, names=("$a$_1", "_b", *NAMES[2:]),
-                 archetypes=("$mine", "other", *["learner"] * 5))
+    odd = market(
+        scenario_id="$x_" + "y" * 200,
+        names=("$a$_1", "_b", *NAMES[2:]),
+        archetypes=("$mine", "other", *["learner"] * 5),
+    )
     assert draw_rgb(odd).shape == (640, 640, 3)
 
 
 @pytest.mark.parametrize("n", [7, 64, 65, 100, 101, 1000])
 def test_agents_of_equal_wealth_do_not_overlap(n):
-    xy, radius, _ = _layout(market(n), 450., 330., 8.)
+    xy, radius, _ = _layout(market(n), 450.0, 330.0, 8.0)
     apart = np.linalg.norm(xy[:, None] - xy[None], axis=-1) + np.diag(np.full(n, np.inf))
     assert apart.min() > 2 * radius.max()
 
 
 def test_thousands_of_agents_are_drawn_quickly():
     n, rng = 2000, np.random.default_rng(0)
-    deals = [Deal(int(a), int(b), float(p), p > .5) for (a, b), p in
-             zip(rng.integers(0, n, (1000, 2)), rng.random(1000), strict=True)]
-    large = market(n, deals=deals, contacts=rng.integers(0, n, (20_000, 2)), frozen=rng.random(n) < .1,
-                   quarantined=rng.random(n) < .1)
-    draw_rgb(market())                                             # matplotlib and its fonts are loaded now
+    deals = [
+        Deal(int(a), int(b), float(p), p > 0.5)
+        for (a, b), p in zip(rng.integers(0, n, (1000, 2)), rng.random(1000), strict=True)
+    ]
+    large = market(
+        n,
+        deals=deals,
+        contacts=rng.integers(0, n, (20_000, 2)),
+        frozen=rng.random(n) < 0.1,
+        quarantined=rng.random(n) < 0.1,
+    )
+    draw_rgb(market())  # matplotlib and its fonts are loaded now
     start = time.process_time()
     draw_rgb(large)
-    assert time.process_time() - start < 2.       # measured .3; an artist per agent would take many seconds
+    assert time.process_time() - start < 2.0  # measured .3; an artist per agent would take many seconds
 
 
 @pytest.mark.parametrize("size", [(63, 640), (640, 8193), (0, 0)])
@@ -194,8 +234,10 @@ def test_without_matplotlib_only_pictures_fail(monkeypatch):
             call()
 
 
-HERE = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_render import *\nfrom swarm_env.render import close\n")
+HERE = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    "from test_render import *\nfrom swarm_env.render import close\n"
+)
 
 
 def python(code: str, **environ: str) -> str:
@@ -207,15 +249,21 @@ def python(code: str, **environ: str) -> str:
 
 def test_drawing_loads_matplotlib_late_and_pyplot_never():
     loaded = "print([m for m in ('matplotlib', 'matplotlib.pyplot') if m in sys.modules])\n"
-    out = python("draw_ansi(market())\n" + loaded + "draw_rgb(market())\n" + loaded +
-                 "show(draw_rgb(market())); close()\n" + loaded)
+    out = python(
+        "draw_ansi(market())\n"
+        + loaded
+        + "draw_rgb(market())\n"
+        + loaded
+        + "show(draw_rgb(market())); close()\n"
+        + loaded
+    )
     assert out.splitlines() == ["[]", "['matplotlib']", "['matplotlib']"]
 
 
 @pytest.mark.parametrize("backend", ["agg", "module://no_such_backend"])
 def test_show_never_raises_without_a_screen(backend):
     code = "show(np.zeros((64, 64, 3), np.uint8)); close(); print('matplotlib.pyplot' in sys.modules)"
-    assert python(code, DISPLAY=":93", MPLBACKEND=backend) == "True"         # it did try
+    assert python(code, DISPLAY=":93", MPLBACKEND=backend) == "True"  # it did try
 
 
 WINDOW = """

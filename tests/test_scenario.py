@@ -196,9 +196,7 @@ def test_any_text_and_number_survive_yaml(text: str, number: float) -> None:
     assert load_scenario(data) == s
 
 
-@pytest.mark.parametrize(
-    "text", ["1e3", "yes", "null", "~", "0o17", "true", "-", "a: b", "#", "1_0", "<<", ""]
-)
+@pytest.mark.parametrize("text", ["1e3", "yes", "null", "~", "0o17", "true", "-", "a: b", "#", "1_0", "<<", ""])
 def test_text_that_looks_like_something_else_survives_yaml(text: str) -> None:
     data, _ = yaml_text.read(load(description=text).to_yaml(), "copy")
     assert load_scenario(data).description == text

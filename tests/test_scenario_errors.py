@@ -24,9 +24,7 @@ def no_scenario(source: Any, *parts: str, overrides: Any = ()) -> ScenarioError:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    no_scenario(
-        tmp_path / "none.yaml", str(tmp_path / "none.yaml"), "no such file", "the path of a YAML file"
-    )
+    no_scenario(tmp_path / "none.yaml", str(tmp_path / "none.yaml"), "no such file", "the path of a YAML file")
     no_scenario(tmp_path, str(tmp_path), "is a folder", "the path of a YAML file")
     no_scenario("a\0b", "a\\u0000b", "no such file")
     no_scenario("x" * 100_000, "cannot be read", "too long")
@@ -115,9 +113,7 @@ def test_values_are_shown_short() -> None:
     ],
 )
 def test_bad_override(override: Any, parts: list[str]) -> None:
-    no_scenario(
-        {"scenario_id": "x", "agents": [{"type": "honest", "count": 2}]}, *parts, overrides=[override]
-    )
+    no_scenario({"scenario_id": "x", "agents": [{"type": "honest", "count": 2}]}, *parts, overrides=[override])
 
 
 def test_an_overridden_key_has_no_line(tmp_path: Path) -> None:

@@ -77,12 +77,7 @@ def refused(case: Case, value: Any, what: str) -> None:
 
 
 def bounds(field: FieldInfo) -> dict[str, float]:
-    return {
-        name: getattr(m, name)
-        for m in field.metadata
-        for name in ("ge", "gt", "le", "lt")
-        if hasattr(m, name)
-    }
+    return {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(m, name)}
 
 
 def ids(case: Case) -> str:

@@ -46,9 +46,7 @@ scalars = st.one_of(
     st.integers(),
     st.floats(),
     st.text(max_size=12),
-    st.sampled_from(
-        [*ARCHETYPES, "small_world", "ring", "logs/x", "yes", "ldt", 0, 1, 0.5, 2**63, 10**400, "\x1b["]
-    ),
+    st.sampled_from([*ARCHETYPES, "small_world", "ring", "logs/x", "yes", "ldt", 0, 1, 0.5, 2**63, 10**400, "\x1b["]),
 )
 values = st.recursive(
     scalars,
@@ -58,9 +56,7 @@ values = st.recursive(
     ),
     max_leaves=25,
 )
-documents = st.dictionaries(
-    st.one_of(st.sampled_from(sorted(SECTIONS)), st.sampled_from(KEYS)), values, max_size=8
-)
+documents = st.dictionaries(st.one_of(st.sampled_from(sorted(SECTIONS)), st.sampled_from(KEYS)), values, max_size=8)
 
 
 def outcome(source: Any, overrides: Any = ()) -> Scenario | ScenarioError:
@@ -106,9 +102,7 @@ def test_a_damaged_scenario(loader: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 20))
-        text = (
-            text[:at] + data.draw(st.one_of(st.sampled_from(SYNTAX), st.text(max_size=4))) + text[at + cut :]
-        )
+        text = text[:at] + data.draw(st.one_of(st.sampled_from(SYNTAX), st.text(max_size=4))) + text[at + cut :]
     before = yaml_text._LOADER
     yaml_text._LOADER = getattr(yaml, loader)
     try:
@@ -138,11 +132,7 @@ def test_any_section(name: str, value: Any) -> None:
 
 @fuzz
 @given(
-    st.lists(
-        st.one_of(
-            st.sampled_from(KEYS), st.sampled_from([*SECTIONS, "0", "7", "honest"]), st.text(max_size=4)
-        )
-    ),
+    st.lists(st.one_of(st.sampled_from(KEYS), st.sampled_from([*SECTIONS, "0", "7", "honest"]), st.text(max_size=4))),
     st.one_of(values.map(str), st.text(max_size=10)),
 )
 def test_any_override(parts: list[str], value: str) -> None:
@@ -156,11 +146,7 @@ def test_any_mapping_of_overrides(overrides: dict[str, Any]) -> None:
     outcome(BASE, overrides)
     outcome(
         BASE,
-        {
-            f"{section}.{key}": value
-            for section in ("governance", "network")
-            for key, value in overrides.items()
-        },
+        {f"{section}.{key}": value for section in ("governance", "network") for key, value in overrides.items()},
     )
 
 

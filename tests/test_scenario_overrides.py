@@ -65,9 +65,7 @@ def test_override(override: str, path: str, value: Any) -> None:
 
 
 def test_overrides_may_be_a_mapping() -> None:
-    s = load(
-        {"simulation.seed": np.int64(3), "payoff.h": np.float64(0.5), "outputs.event_log": Path("logs/e")}
-    )
+    s = load({"simulation.seed": np.int64(3), "payoff.h": np.float64(0.5), "outputs.event_log": Path("logs/e")})
     assert (s.simulation.seed, s.payoff.h, s.outputs) == (3, 0.5, Outputs(event_log="logs/e"))
     assert type(s.simulation.seed) is int
 

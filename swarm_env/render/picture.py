@@ -1,20 +1,16 @@
-"""Drawings of one moment of the market, for the render modes "ansi", "rgb_array" and "human".
+"""The market as a picture: agents on a circle, dealings as arrows, a key; for "rgb_array" and "human"."""
 
-Pictures use matplotlib's Figure and Agg canvas, never pyplot: rendering in a training loop then opens no
-window, registers no figure that nobody closes, and leaves the user's backend alone. Only `show` needs pyplot.
-"""
+from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-MAX_LINES = 40  # agents, and dealings, that draw_ansi lists
+from swarm_env.render.backend import load_matplotlib
+from swarm_env.render.snapshot import Floats, Snapshot, number
+
 MAX_LABELS = 24  # agents that draw_rgb names
 MAX_CIRCLE = 64  # agents on one circle; more would touch, and take several lanes
 MAX_CONTACTS = 5000  # faint contact lines; more would only be grey and slow
@@ -31,107 +27,6 @@ SPARE = [("h", "#56B4E9"), ("v", "#F0E442"), ("P", "#999999"), ("8", "#7B5EA7"),
 SCALE = {"D": 0.75, "s": 0.88, "^": 1.1, "*": 1.4}  # side per diameter, for markers of equal weight
 ICE, FROST, RED, INK, FAINT = "#56B4E9", "#0A6EBD", "#C00000", "#222222", "#999999"
 DASHES: dict[str, Any] = {"accepted": "solid", "rejected": (0, (4, 2)), "expired": (0, (1, 1.6))}
-
-
-class Deal(NamedTuple):
-    """One dealing of the step: p in [0, 1] (NaN: unknown); an expired one was never answered."""
-
-    initiator: int
-    counterparty: int
-    p: float
-    accepted: bool
-    expired: bool = False
-
-    @property
-    def status(self) -> str:
-        """accepted, rejected or expired."""
-        return "accepted" if self.accepted else "expired" if self.expired else "rejected"
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """One environment after one step; N agents. A wrong shape or an unknown agent is a ValueError."""
-
-    scenario_id: str
-    epoch: int  # epoch and step (within it) are shown as given
-    step: int
-    num_epochs: int
-    steps_per_epoch: int
-    names: tuple[str, ...]  # N
-    archetypes: tuple[str, ...]  # N
-    reputation: Floats  # (N,) in [-1, 1]
-    resources: Floats  # (N,) >= 0
-    frozen: NDArray[np.bool_]  # (N,)
-    quarantined: NDArray[np.bool_]  # (N,)
-    rewards: Floats  # (N,) of this step
-    toxicity: float  # running, in [0, 1]; NaN while undefined
-    mean_p: float  # likewise
-    deals: tuple[Deal, ...] | list[Deal] = ()
-    contacts: NDArray[np.integer] | None = None  # (E, 2); None: everybody deals with everybody, no lines
-
-    def __post_init__(self) -> None:
-        n = len(self.names)
-        for field in ("archetypes", "reputation", "resources", "frozen", "quarantined", "rewards"):
-            if (shape := np.shape(getattr(self, field))) != (n,) or n == 0:
-                raise ValueError(f"Snapshot.{field} has shape {shape} for {n} agents")
-        deals = np.array([deal[:2] for deal in self.deals], int).reshape(-1, 2)
-        for edges in (deals, deals if self.contacts is None else np.asarray(self.contacts)):
-            if edges.ndim != 2 or edges.shape[1] != 2 or not np.all((edges >= 0) & (edges < n)):
-                raise ValueError(f"Snapshot: deals and contacts must be pairs of indices in 0..{n - 1}")
-
-
-def _number(value: float, spec: str = ".3f") -> str:
-    return format(value, spec) if np.isfinite(value) else "-"
-
-
-def _bar(reputation: float) -> str:
-    """-1..1 as `[...##|.....]`, zero in the middle."""
-    filled = round(float(np.clip(np.nan_to_num(reputation), -1, 1)) * 5)
-    return f"[{('#' * -filled).rjust(5, '.')}|{('#' * filled).ljust(5, '.')}]"
-
-
-def _agent_line(s: Snapshot, i: int, width: int, color: bool) -> str:
-    status = "+".join(word for word, on in (("frozen", s.frozen[i]), ("quarantined", s.quarantined[i])) if on)
-    wealth, reward = _number(s.resources[i], ".2f"), _number(s.rewards[i], "+.3f")
-    line = (
-        f"{s.names[i]:<{width}}  {_bar(s.reputation[i])} {_number(s.reputation[i], '+.3f'):>6}  "
-        f"{wealth:>9}  {status or 'active':<18}  {reward:>8}"
-    )
-    return f"\x1b[{31 if s.quarantined[i] else 36}m{line}\x1b[0m" if color and status else line
-
-
-def draw_ansi(snapshot: Snapshot, color: bool = False) -> str:
-    """The market as lines of ASCII: header, agents, dealings. With `color`, escape codes mark who is held."""
-    s, n = snapshot, len(snapshot.names)
-    width = max(5, *(len(name) for name in s.names[:MAX_LINES]))
-    lines = [
-        f"{s.scenario_id}  epoch {s.epoch} of {s.num_epochs}  step {s.step} of {s.steps_per_epoch}  "
-        f"toxicity {_number(s.toxicity)}  mean p {_number(s.mean_p)}",
-        f"{'agent':<{width}}  {'reputation':<20}  {'resources':>9}  {'status':<18}  {'reward':>8}",
-    ]
-    lines += [_agent_line(s, i, width, color) for i in range(min(n, MAX_LINES))]
-    lines += [f"... and {n - MAX_LINES} more"] if n > MAX_LINES else []
-    lines += [f"dealings: {len(s.deals) or 'none'}"]
-    lines += [
-        f"  {s.names[deal.initiator]} -> {s.names[deal.counterparty]} "
-        f"p={_number(deal.p).removeprefix('0')} {deal.status}"
-        for deal in s.deals[:MAX_LINES]
-    ]
-    lines += [f"  ... and {len(s.deals) - MAX_LINES} more"] if len(s.deals) > MAX_LINES else []
-    return "\n".join(lines) + "\n"
-
-
-def load_matplotlib() -> Any:
-    """matplotlib with Figure and Agg, without pyplot; loaded late, since it takes half a second.
-
-    Raises ImportError, naming the extra to install, where it is missing."""
-    try:
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure
-    except ModuleNotFoundError as error:
-        message = 'drawing needs matplotlib, which is not installed: pip install "swarm-env[plot]"'
-        raise ImportError(message, name="matplotlib") from error
-    return matplotlib
 
 
 def p_colors() -> Any:
@@ -314,7 +209,7 @@ def draw_rgb(snapshot: Snapshot, width: int = 640, height: int = 640) -> NDArray
     when = f"epoch {s.epoch} of {s.num_epochs}, step {s.step} of {s.steps_per_epoch}"
     when += f" ({len(shown)} of {len(contacts)} contacts drawn)" if len(shown) < len(contacts) else ""
     note = (
-        f"running toxicity {_number(s.toxicity)}    mean p {_number(s.mean_p)}    "
+        f"running toxicity {number(s.toxicity)}    mean p {number(s.mean_p)}    "
         f"{len(s.deals)} dealings    {len(s.names)} agents, {np.sum(s.frozen)} frozen, "
         f"{np.sum(s.quarantined)} quarantined"
     )
@@ -322,31 +217,3 @@ def draw_rgb(snapshot: Snapshot, width: int = 640, height: int = 640) -> NDArray
         figure.text(0.5, at, words, fontsize=size, ha="center", va="center", color=INK, parse_math=False)
     canvas.draw()
     return np.array(canvas.buffer_rgba(), np.uint8)[..., :3].copy()
-
-
-def show(frame: NDArray[np.uint8]) -> None:
-    """Put `frame` (H, W, 3) on the screen, in one window for all calls; without a screen, do nothing."""
-    load_matplotlib()
-    if not (sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
-        return
-    try:
-        from matplotlib import pyplot
-
-        new = not pyplot.fignum_exists("swarm_env")
-        figure = pyplot.figure("swarm_env")  # pyplot keeps it by name, so we need not
-        if getattr(figure.canvas, "required_interactive_framework", None) is None:
-            return close()
-        figure.clear()
-        figure.figimage(frame, resize=True)
-        if new:
-            figure.show()  # once: showing again would raise the window
-        figure.canvas.draw_idle()
-        figure.canvas.flush_events()
-    except Exception:  # toolkits fail each in its own way; a missing screen must not stop a rollout
-        close()
-
-
-def close() -> None:
-    """Close the window of `show`, if there is one."""
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("swarm_env")
