@@ -22,13 +22,15 @@ from swarm_env.metrics import METRICS
 from swarm_env.recording import output_paths
 from swarm_env.scenario import Scenario
 from swarm_env.simulate import RunResult, run_seeds
+from swarm_env.tally import Row
 
-#: Columns of the epoch table, and of the table by seed.
-EPOCH_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("interactions", "total_interactions"), ("accepted", "acceptance_rate"), ("toxicity", "toxicity_rate"),
-    ("quality gap", "quality_gap"), ("spread", "spread"), ("welfare", "total_welfare"),
-    ("net social", "net_social_welfare"), ("frozen", "n_frozen"), ("quarantined", "n_quarantined"),
+#: Columns of the epoch table, and of the table by seed: heading, metric, decimals. They fit in 80 characters.
+EPOCH_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("n", "total_interactions", 0), ("accepted", "acceptance_rate", 3), ("toxicity", "toxicity_rate", 3),
+    ("gap", "quality_gap", 3), ("spread", "spread", 3), ("welfare", "total_welfare", 2),
+    ("social", "net_social_welfare", 2), ("frozen", "n_frozen", 0), ("quar.", "n_quarantined", 0),
 )  # fmt: skip
+LEGEND = "gap: quality_gap, social: net_social_welfare, quar.: quarantined; - is undefined and counts nowhere"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,17 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
     if count < 1:
         raise ValueError(f"--seeds must be at least 1, got {count}")
     seeds = range(first, first + count)
-    console, errors = Console(quiet=arguments.quiet), Console(stderr=True, quiet=arguments.quiet)
+    console, errors = _console(arguments.quiet), Console(stderr=True, quiet=arguments.quiet)
     _print_header(console, scenario, seeds)
     results = _play(errors, scenario, seeds, arguments.out)
     if count == 1:
         console.print(_epoch_table(results[0]))
     else:
         console.print(_seed_table(results))
+    console.print(LEGEND, style="dim", highlight=False, soft_wrap=True)
     _print_verdicts(console, results)
     for path in output_paths(scenario, arguments.out):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return 1 if arguments.check and not all(result.passed for result in results) else 0
+
+
+def _console(quiet: bool = False) -> Console:
+    """Standard output; wide when it is no terminal, so that what a file gets is not folded at 80 characters."""
+    console = Console(quiet=quiet)
+    return console if console.is_terminal else Console(quiet=quiet, width=160)
 
 
 def _print_header(console: Console, scenario: Scenario, seeds: range) -> None:
@@ -75,33 +84,48 @@ def _play(console: Console, scenario: Scenario, seeds: Sequence[int], out: str) 
         return run_seeds(scenario, seeds, out, lambda seed, played, row: bar.advance(task))
 
 
-def _text(value: float) -> str:
+def _text(value: float, decimals: int = 4) -> str:
     """A cell; undefined is a dash, never 0."""
-    if math.isnan(value):
-        return "-"
-    return str(int(value)) if value == int(value) and abs(value) < 1e9 else f"{value:.4f}"
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _cells(values: Sequence[float], whole: bool = True) -> list[str]:
+    """The cells of EPOCH_COLUMNS; counts have decimals only in means."""
+    return [_text(v, d if d or whole else 1) for v, (_, _, d) in zip(values, EPOCH_COLUMNS, strict=True)]
+
+
+def _metrics_table(first: str) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for title in (first, *(title for title, _, _ in EPOCH_COLUMNS)):
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _values(row: Row) -> list[float]:
+    return [row[name] for _, name, _ in EPOCH_COLUMNS]
 
 
 def _epoch_table(result: RunResult) -> Table:
-    table = Table("epoch", *(title for title, _ in EPOCH_COLUMNS), box=None, header_style="bold")
+    table = _metrics_table("epoch")
     for epoch, row in enumerate(result.epochs):
-        table.add_row(str(epoch), *(_text(row[name]) for _, name in EPOCH_COLUMNS))
+        table.add_row(str(epoch), *_cells(_values(row)))
     table.add_section()
-    table.add_row("run", *(_text(result.metrics[name]) for _, name in EPOCH_COLUMNS), style="bold")
+    table.add_row("run", *_cells(_values(result.metrics)), style="bold")
     return table
 
 
 def _seed_table(results: list[RunResult]) -> Table:
     """One row a seed, over the whole run; below, mean and sample sd over seeds."""
-    table = Table("seed", *(title for title, _ in EPOCH_COLUMNS), box=None, header_style="bold")
+    table = _metrics_table("seed")
     for result in results:
-        table.add_row(str(result.seed), *(_text(result.metrics[name]) for _, name in EPOCH_COLUMNS))
-    columns = [[r.metrics[name] for r in results if not math.isnan(r.metrics[name])] for _, name in EPOCH_COLUMNS]
-    means = [statistics.fmean(values) if values else math.nan for values in columns]
-    deviations = [statistics.stdev(values) if len(values) > 1 else math.nan for values in columns]
+        table.add_row(str(result.seed), *_cells(_values(result.metrics)))
+    columns = list(zip(*(_values(result.metrics) for result in results), strict=True))
+    defined = [[v for v in column if not math.isnan(v)] for column in columns]
+    means = [statistics.fmean(values) if values else math.nan for values in defined]
+    deviations = [statistics.stdev(values) if len(values) > 1 else math.nan for values in defined]
     table.add_section()
-    table.add_row("mean", *map(_text, means), style="bold")
-    table.add_row("sd", *map(_text, deviations), style="bold")
+    table.add_row("mean", *_cells(means, whole=False), style="bold")
+    table.add_row("sd", *_cells(deviations, whole=False), style="bold")
     return table
 
 
@@ -117,7 +141,7 @@ def _print_verdicts(console: Console, results: list[RunResult]) -> None:
 
 def show_lists(topics: Iterable[str]) -> None:
     """`swarm list`."""
-    console = Console()
+    console = _console()
     tables = {
         "scenarios": _scenario_table, "levers": _lever_table, "archetypes": _archetype_table,
         "metrics": _metric_table, "features": _feature_table,

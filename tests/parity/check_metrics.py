@@ -14,7 +14,6 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from swarm.core.payoff import PayoffConfig, SoftPayoffEngine

@@ -1,0 +1,83 @@
+# make run-alignment-all   set up .venv and play, record and analyse the two alignment scenarios
+# make test                set up .venv and run the tests
+# make help                everything else
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PARITY := .venv-parity
+SCENARIOS := alignment_waltz_targeted_feedback macpo_weak_to_strong
+METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_initiator,conditional_loss_counterparty
+
+# one compute thread: with a busy neighbour two are many times slower than one
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+
+.PHONY: help setup test lint types check bench incentives parity golden clean \
+	run-alignment-scenarios run-alignment-analyze run-alignment-all
+
+help:
+	@echo "run-alignment-all        run-alignment-scenarios, then run-alignment-analyze"
+	@echo "run-alignment-scenarios  swarm run on the two alignment scenarios, into logs/"
+	@echo "run-alignment-analyze    swarm analyze on what they left there"
+	@echo "test                     the default test suite"
+	@echo "lint, types, check       ruff; mypy --strict; both and the tests"
+	@echo "bench                    throughput, start-up times and memory on this machine"
+	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
+	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
+	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+setup: $(READY)
+
+run-alignment-scenarios: $(READY)
+	@for id in $(SCENARIOS); do $(BIN)/python -m swarm_env run scenarios/$$id.yaml || exit 1; done
+
+run-alignment-analyze: $(READY)
+	@for id in $(SCENARIOS); do \
+		test -f logs/$${id}_metrics.csv || { echo "logs/$${id}_metrics.csv: not there; make run-alignment-scenarios"; exit 1; }; \
+		$(BIN)/python -m swarm_env analyze logs/$${id}_metrics.csv --metrics $(METRICS) || exit 1; done
+
+run-alignment-all: run-alignment-scenarios
+	@$(MAKE) --no-print-directory run-alignment-analyze
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: test lint types
+
+bench: $(READY)
+	$(BIN)/python benchmarks/throughput.py
+
+incentives: $(READY)
+	$(BIN)/python benchmarks/incentives.py --write
+
+golden: $(READY)
+	$(BIN)/python -m tests.golden
+
+$(PARITY)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check swarm-safety==1.9.0 scipy --editable '.[plot]'
+	@touch $@
+
+parity: $(PARITY)/.ready
+	$(PARITY)/bin/python -m tests.parity --write
+
+clean:
+	rm -rf $(VENV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
