@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_env.core import act, governance, respond, step, turn
+from swarm_env.core import act, decide, governance, random, respond, step, turn
+from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import Effect, add, nothing
 from swarm_env.core.governance import LEVERS
-from swarm_env.core.levers import audit, circuit_breaker, staking, transaction_tax, vote_normalization
+from swarm_env.core.levers import audit, circuit_breaker, transaction_tax
 from swarm_env.core.types import ADVERSARIAL, HONEST, NOOP, POST, TASK, VOTE
 from swarm_env.testing import plain_market
 
@@ -46,11 +47,9 @@ def settle(m, p, accepted=True, conduct=HONEST):
 
 
 def epoch(m):
-    while True:
+    for _ in range(2):
         step.begin(m)
         turn.turn(m)
-        if m.row.step % 2 == 0:
-            return
 
 
 #: Every setting of a lever but the one that turns it on, all as fierce as can be.
@@ -61,7 +60,7 @@ OFF = {
     "audit": {"audit_probability": 1.0, "audit_threshold_p": 1.0},
     "circuit_breaker": {"freeze_threshold_toxicity": 0.0, "freeze_threshold_violations": 1},
     "collusion": {"collusion_score_threshold": 0.0, "collusion_realtime_penalty": True, "collusion_realtime_rate": 9.0},
-    "security": {"security_realtime_penalty": True, "security_realtime_threshold": 0.0, "security_penalty_threshold": 0.0},
+    "security": {"security_realtime_penalty": True, "security_realtime_threshold": 0.0},
     "nothing at all": {},
 }  # fmt: skip
 
@@ -83,22 +82,18 @@ def test_a_lever_that_is_off_has_no_effect(lever, accepted):
 
 
 def test_levers_act_in_the_order_of_the_registry():
-    assert list(LEVERS) == [
-        "reputation_decay", "vote_normalization", "bandwidth", "staking", "transaction_tax", "audit",
-        "circuit_breaker", "collusion", "security",
-    ]  # fmt: skip
+    order = "reputation_decay vote_normalization bandwidth staking transaction_tax audit circuit_breaker"
+    assert list(LEVERS) == [*order.split(), "collusion", "security"]
 
 
 def test_effects_add_up_and_the_longer_freeze_holds():
     x, y = Effect(1, 2, 3, 4, 1, 0, 5, 0, 0), Effect(10, 20, 30, 40, 0, 1, 2, 7, 1)
     assert add(x, y) == add(y, x) == Effect(11, 22, 33, 44, 1, 1, 5, 7, 1)
-    assert add(x, nothing()) == x
 
 
 def test_decay_multiplies_every_reputation_at_epoch_start():
     m = market(reputation_decay_rate=0.8)
     m.agents.reputation = (0.5, -1.0, 0.0)
-    step.begin(m)
     turn.turn(m)
     assert list(m.agents.reputation) == [0.5, -1.0, 0.0]
     turn.turn(m)
@@ -107,25 +102,11 @@ def test_decay_multiplies_every_reputation_at_epoch_start():
 
 
 def test_decay_comes_before_the_fines_of_the_same_epoch():
-    m = market(reputation_decay_rate=0.5, security_enabled=True, security_quarantine_threshold=1.0)
-    m.agents[0].reputation = 0.8
-    m.agents.threat = (0.4, 0.0, 0.0)
-    m.params.security_min_interactions = 0
-    edge = m.agents[0].start
-    m.row.remembered, past = 1, m.history[0]
-    past.contact, past.initiator, past.counterparty, past.misuse = edge, 0, 1, 2  # injection .4: risk .4*.6
+    m = market(reputation_decay_rate=0.5, security_enabled=True, security_min_interactions=1)
+    m.agents[0].reputation, m.row.remembered, past = 0.8, 1, m.history[0]
+    past.initiator, past.counterparty, past.misuse = 0, 1, 2  # exfiltration .6*.6
     epoch(m)
-    assert m.agents[0].reputation == pytest.approx(0.5 * 0.8)  # .24 is below the threshold of fines
-    past.misuse = 4  # exfiltration: 1*.6
-    epoch(m)
-    assert m.agents[0].reputation == pytest.approx(0.5 * 0.4 - 0.6)
-
-
-@pytest.mark.parametrize(("votes", "weight"), [(0, 1.0), (1, 0.8), (4, 0.5), (12, 0.25)])
-def test_a_vote_weighs_less_the_more_were_cast(votes, weight):
-    m = market(vote_normalization_enabled=True, max_vote_weight_per_agent=4.0)
-    m.agents[0].votes = votes
-    assert vote_normalization.vote_weight(m.params, m.agents[0]) == pytest.approx(weight)
+    assert m.agents[0].reputation == pytest.approx(0.5 * 0.8 - 0.36)
 
 
 def intend(m, i, verb, conduct=HONEST):
@@ -134,9 +115,9 @@ def intend(m, i, verb, conduct=HONEST):
 
 
 def test_normalised_votes_move_reputation_by_their_weight_until_the_epoch_is_over():
-    m = market(vote_normalization_enabled=True, max_vote_weight_per_agent=1.0)
+    m = market(vote_normalization_enabled=True, max_vote_weight_per_agent=4.0)
     target = m.contacts[m.agents[0].start].peer
-    for total in (1, 1 + 1 / 2, 1 + 1 / 2 + 1 / 3):
+    for total in (1, 1 + 0.8, 1 + 0.8 + 2 / 3, 1 + 0.8 + 2 / 3 + 4 / 7, 1 + 0.8 + 2 / 3 + 4 / 7 + 0.5):
         intend(m, 0, VOTE)
         act.act(m)
         assert m.agents[target].reputation == pytest.approx(0.01 * total)
@@ -161,10 +142,9 @@ def test_bandwidth_counts_every_verb_but_the_noop():
 
 def test_bandwidth_0_blocks_all_who_act_but_nobody_who_answers():
     m = market(learners=(), bandwidth_cap=0)
-    no_actions = np.zeros((0, 5), dtype=np.int64)
     for _ in range(12):
         step.begin(m)
-        step.decide(m, no_actions)
+        decide.decide(m, np.zeros((0, 5), dtype=np.int64))
         act.act(m)
         assert {int(agent.outcome.verb) for agent in m.agents} == {NOOP}
     assert settle(m, 0.7).accepted
@@ -185,27 +165,23 @@ def test_staking_slashes_once_for_a_failed_audit_and_once_for_a_violation():
     breaker = {"circuit_breaker_enabled": True, "freeze_threshold_toxicity": 0.5}
     for levers, times in ((audits, 1), (breaker, 1), (audits | breaker, 2), ({}, 0)):
         m = market(staking_enabled=True, stake_slash_rate=0.25, **levers)
-        it = settle(m, 0.4)
-        before = 100.0 + it.payoff_a
+        before = 100.0 + settle(m, 0.4).payoff_a
         assert m.agents[0].resources == pytest.approx(before * 0.75**times)
         assert m.agents[0].outcome.penalty == pytest.approx(before * (1 - 0.75**times))
         assert m.agents[0].outcome.reward == pytest.approx(m.agents[0].resources - 100.0)
-    assert staking.on_sanction(market().params, m.agents[0]) == nothing()
 
 
-@pytest.mark.parametrize(
-    ("p", "tau", "accepted", "base"),
-    [
-        (0.8, -1.2, True, 2.5 * 0.8 - 1.5 * 0.2 + 1.2),
-        (0.8, 0.0, True, 1.7),
-        (0.2, -1.2, True, 1.2),  # S < 0
-        (0.2, 0.5, True, 0.5),
-        (0.8, -1.2, False, 0.0),
-    ],
-)
-def test_tax_is_a_share_of_surplus_and_transfer_split_between_the_two(p, tau, accepted, base):
+#: p, tau, accepted -> what is taxed; S = 2.5p - 1.5(1-p).
+TAXED = {
+    (0.8, -1.2, True): 1.7 + 1.2, (0.8, 0.0, True): 1.7, (0.2, -1.2, True): 1.2, (0.2, 0.5, True): 0.5,
+    (0.8, -1.2, False): 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("terms", "base"), TAXED.items())
+def test_tax_is_a_share_of_surplus_and_transfer_split_between_the_two(terms, base):
     m = market(transaction_tax_rate=0.1, transaction_tax_split=0.25)
-    effect = transaction_tax.on_interaction(m, 0, deal(m, p, tau, accepted))
+    effect = transaction_tax.on_interaction(m, 0, deal(m, *terms))
     assert (effect.c_a, effect.c_b) == pytest.approx((0.1 * base * 0.25, 0.1 * base * 0.75))
     assert effect[2:] == nothing()[2:]
 
@@ -218,19 +194,15 @@ AUDIT = {"audit_enabled": True, "audit_probability": 1.0, "audit_threshold_p": 0
 def test_a_failed_audit_costs_the_shortfall_times_the_multiplier(p, penalty, accepted):
     m = market(**AUDIT)
     effect = audit.on_interaction(m, 0, deal(m, p, accepted=accepted))
-    failed = int(penalty > 0)
-    assert effect == pytest.approx(Effect(penalty, 0, -penalty, 0, failed, 0, 0, 0, 0))
+    assert effect == pytest.approx(Effect(penalty, 0, -penalty, 0, int(penalty > 0), 0, 0, 0, 0))
 
 
 def test_an_audit_takes_reputation_twice_by_the_penalty_and_by_the_cost():
-    m = market(**AUDIT)
-    settle(m, 0.4)
-    assert m.agents[0].reputation == pytest.approx((0.4 - 0.5) - 0.4 - 0.4)
-    assert (m.agents[0].failed_audits, bool(m.agents[0].outcome.audited)) == (1, True)
-    m = market(**AUDIT)
-    settle(m, 0.4, accepted=False)
-    assert m.agents[0].reputation == pytest.approx(-0.4)
-    assert m.agents[1].reputation == 0.0
+    for accepted, reputation in ((True, (0.4 - 0.5) - 0.4 - 0.4), (False, -0.4)):
+        m = market(**AUDIT)
+        settle(m, 0.4, accepted)
+        assert list(m.agents.reputation) == pytest.approx([reputation, 0, 0])
+        assert (m.agents[0].failed_audits, m.agents[0].outcome.audited) == (1, True)
 
 
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0)])
@@ -238,7 +210,7 @@ def test_an_audit_comes_with_its_probability(probability, share):
     m = market(**AUDIT | {"audit_probability": probability})
     failed = []
     for n in range(600):
-        m.row.step_key = step.random.step_key(m.row.key, n // 3)
+        m.row.step_key = random.step_key(m.row.key, n // 3)
         failed.append(audit.on_interaction(m, n % 3, deal(m, 0.2)).failed_audit)
     assert np.mean(failed) == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / 600))
 
@@ -248,13 +220,12 @@ def breaker(**changes):
     return market(circuit_breaker_enabled=True, **limits | changes)
 
 
-@pytest.mark.parametrize(("toxicity", "violation"), [(0.5999, 0), (0.6, 1), (0.6001, 1)])
+@pytest.mark.parametrize(("toxicity", "violation"), [(0.4999, 0), (0.5, 1), (0.5001, 1)])  # sums of .5 are exact
 @pytest.mark.parametrize("count", [1, 4, 10])
 def test_the_breaker_counts_a_mean_at_the_threshold(toxicity, violation, count):
     m = breaker(freeze_threshold_toxicity=0.5)
-    toxicity = toxicity - 0.1 if toxicity != 0.6 else 0.5  # sums of one half are exact
     m.agents[0].recent[:count], m.agents[0].initiated = toxicity, count
-    assert circuit_breaker.on_interaction(m, 0, deal(m)).violation == violation
+    assert circuit_breaker.on_interaction(m, 0, deal(m)) == Effect(0, 0, 0, 0, 0, violation, 0, 0, 0)
 
 
 def test_the_breaker_looks_at_the_last_ten_accepted_or_not():
@@ -269,10 +240,9 @@ def test_the_breaker_looks_at_the_last_ten_accepted_or_not():
 
 def test_violations_up_to_the_limit_freeze_and_each_further_one_freezes_anew():
     m = breaker()
-    settle(m, 0.2)
-    assert (m.agents[0].violations, m.agents[0].frozen_until, bool(m.agents[0].outcome.froze)) == (1, 0, False)
-    settle(m, 0.2)
-    assert (m.agents[0].violations, m.agents[0].frozen_until, bool(m.agents[0].outcome.froze)) == (2, 2, True)
+    for expected in ((1, 0, False), (2, 2, True)):
+        settle(m, 0.2)
+        assert (m.agents[0].violations, m.agents[0].frozen_until, m.agents[0].outcome.froze) == expected
     epoch(m)
     settle(m, 0.2)  # proposed before it was frozen
     assert m.agents[0].frozen_until == 3
@@ -284,9 +254,9 @@ def test_a_freeze_ends_at_its_epoch_clears_the_violations_and_keeps_the_window()
         settle(m, 0.2)
     agent = m.agents[0]
     epoch(m)
-    assert (step.observe.is_frozen(agent, m.row.epoch), agent.violations, bool(agent.outcome.released)) == (True, 2, False)
+    assert (is_frozen(agent, m.row.epoch), agent.violations, agent.outcome.released) == (True, 2, False)
     epoch(m)
-    assert (step.observe.is_frozen(agent, m.row.epoch), agent.violations, bool(agent.outcome.released)) == (False, 0, True)
+    assert (is_frozen(agent, m.row.epoch), agent.violations, agent.outcome.released) == (False, 0, True)
     assert agent.initiated == 2
     settle(m, 0.7)  # (.8 + .8 + .3)/3 = .63: the record still counts
     assert (agent.violations, agent.frozen_until) == (1, 0)
@@ -318,8 +288,8 @@ def test_costs_by_lever_add_up_to_what_the_two_parties_pay(p, accepted, risk, th
     assert it.costs.sum(axis=0) == pytest.approx([it.c_a, it.c_b])
     assert (it.costs >= 0).all()
     costs = dict(zip(LEVERS, it.costs.tolist(), strict=True))
-    surplus = max(2.5 * p - 1.5 * (1 - p), 0) + (1.2 if conduct == ADVERSARIAL else 0)
-    assert costs["transaction_tax"] == pytest.approx([0.2 * surplus * s * accepted for s in (0.3, 0.7)])
+    base = max(2.5 * p - 1.5 * (1 - p), 0) + (1.2 if conduct == ADVERSARIAL else 0)
+    assert costs["transaction_tax"] == pytest.approx([0.2 * base * s * accepted for s in (0.3, 0.7)])
     assert costs["audit"] == pytest.approx([2 * max(0.6 - p, 0), 0])
     assert costs["collusion"] == pytest.approx([0.5 * risk if risk >= 0.5 else 0] * 2)
     score = (0.3 if accepted and p < 0.3 else 0) + 0.3 * threat

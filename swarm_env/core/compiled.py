@@ -72,7 +72,8 @@ def rule(function: F) -> F:
     """Make a rule. IEEE division: a rule that could divide by zero must say what it returns. No allocation."""
     if not JIT:
         return function
-    options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    # one machine-code function a kernel: rules that are called pass their arguments through memory, at twice the time
+    options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
     dispatcher: Any = numba.njit(error_model="numpy", **options)(function)
     dispatcher.__class__ = Rule
     return cast(F, dispatcher)

@@ -1,6 +1,7 @@
 """Collusion and security control over whole histories: what our levers remember and conclude, against SWARM's reports.
 
-Random interactions are handed to the levers' own `remember`, one by one, and then assessed.
+Random interactions are handed to the levers' own `remember`, one by one, and then assessed. Reputation earned is
+what the market lets an interaction earn, p - .5 - c_a; on other values SWARM counts a manipulation twice.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from swarm.metrics.collusion import CollusionDetector
 from swarm.metrics.security import SecurityAnalyzer
+from swarm.models.interaction import SoftInteraction
 
 from swarm_env.core.levers import collusion, security
 from swarm_env.core.types import Market
@@ -24,6 +26,22 @@ SECURITY = {
     "injection_threshold": 0.3, "manipulation_threshold": 0.5, "laundering_trust_gap": 0.3,
     "contagion_velocity": 2.0, "min_chain_length": 3,
 }  # fmt: skip
+
+
+class Analyzer(SecurityAnalyzer):
+    """SWARM's, less the two rules that our lever leaves out on purpose: see docs/parity.md, security."""
+
+    def _deduplicate_chains(self, chains: list[Any]) -> list[Any]:
+        """All of them: dropping a chain whose agents lie within another's needs memory that grows with chains."""
+        return chains
+
+    def _detect_manipulation(self, interactions: list[SoftInteraction], agent_ids: list[str]) -> list[Any]:
+        """Victims are those taken from, not also those asked three times without success."""
+        patterns = super()._detect_manipulation(interactions, agent_ids)
+        for pattern in patterns:
+            own = [i for i in interactions if i.initiator == pattern.manipulator and i.accepted]
+            pattern.victims = {i.counterparty for i in own if i.tau < -1.0 and i.p < 0.5}
+        return patterns
 
 
 @cache
@@ -83,6 +101,7 @@ def compare_assessments(seen: Differences, rng: np.random.Generator) -> None:
     table, agents = random_table(rng)
     order = np.argsort(table["step"], kind="stable")  # a market remembers in the order of time
     table = {name: column[order] for name, column in table.items()}
+    table["r_a"] = table["p"] - 0.5 - table["c_a"]
     collusive, secure = _settings(rng)
     prefixed = {f"collusion_{k}": v for k, v in collusive.items()} | {f"security_{k}": v for k, v in secure.items()}
     market = _market(agents, table, prefixed)
@@ -97,12 +116,11 @@ def compare_assessments(seen: Differences, rng: np.random.Generator) -> None:
     collusion.assess(market)
     seen.add_arrays("collusion risk of a history", market.agents.collusion_risk, [risk[name] for name in names])
     market.agents.reputation = rng.normal(0.5, 0.5, agents)
-    analyzer = SecurityAnalyzer(
+    analyzer = Analyzer(
         secure["injection_threshold"], secure["manipulation_threshold"], secure["laundering_trust_gap"],
         secure["contagion_velocity"], secure["min_chain_length"],
     )  # fmt: skip
     analyzer.set_agent_trust_scores(dict(zip(names, market.agents.reputation.tolist(), strict=True)))
     threat = analyzer.analyze(rows, names).agent_threat_scores
     security.assess(market)
-    # a success rate above 1 (SWARM counts one interaction twice) is 1 with us
-    seen.add_arrays("threat of a history", market.agents.threat, [min(1.0, threat[name]) for name in names])
+    seen.add_arrays("threat of a history", market.agents.threat, [threat[name] for name in names])

@@ -119,8 +119,7 @@ def compare_observables(seen: Differences, rng: np.random.Generator, cases: int)
         key = random.step_key(random.episode_key(int(rng.integers(2**60)), 0), 0)
         ours = our_observables(conduct, reputation, key, accepted)
         theirs = swarm_observables(conduct, reputation, OurUniforms(key, conduct), accepted)
-        for name, one, other in zip(OBSERVABLES, ours, theirs, strict=True):
-            seen.add(f"observables {CONDUCTS[conduct]} {name}", one, other)
+        seen.add_arrays(f"observables {CONDUCTS[conduct]}", ours, theirs)
 
 
 def compare_distributions(rng: np.random.Generator, cases: int) -> bool:

@@ -61,12 +61,12 @@ def state(**reputations: float) -> EnvState:
 
 
 def add_effect(seen: Differences, name: str, ours: effects.Effect, theirs: Any, agent: str = "a") -> None:
-    """Costs and changes that an effect asks for."""
+    """Costs and changes that an effect asks for, all under one name."""
     expected = (
         theirs.cost_a, theirs.cost_b, theirs.reputation_deltas.get(agent, 0.0), theirs.resource_deltas.get(agent, 0.0)
     )  # fmt: skip
     for field, value in zip(FIELDS, expected, strict=True):
-        seen.add(f"{name} {field}", getattr(ours, field), value)
+        seen.add(name, getattr(ours, field), value)
 
 
 def compare_simple(seen: Differences, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The scripted market on both sides: the same scenario, played by SWARM and by swarm_env, as plain tables of dealings."""
+"""The scripted market on both sides: one scenario, played by SWARM and by swarm_env, as plain tables of dealings."""
 
 from __future__ import annotations
 
