@@ -79,13 +79,13 @@ class Compiled:
         low, high = ([f[k] for f in features] for k in (0, 1))
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
-    def allocate(self, num_envs: int) -> tuple[State, View]:
-        """Room for that many environments; `reset` starts their episodes."""
+    def allocate(self, num_envs: int, infos: bool = True) -> tuple[State, View]:
+        """Room for that many environments, with or without infos; `reset` starts their episodes."""
         shown = (num_envs, self.num_learners)
         view = View(
             observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
             mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
-            info=np.zeros((*shown, len(observe.INFO))),
+            info=np.zeros((num_envs, self.num_learners if infos else 0, len(observe.INFO))),
         )
         state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
         return state, view

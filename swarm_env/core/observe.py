@@ -283,7 +283,8 @@ def observe(market: Market, observation: Any, mask: Any, info: Any) -> None:
         for slot in range(market.params.peers):
             at = _write_peer(market, i, slot, view, at)
         _write_mask(market, i, mask[learner])
-        _write_info(market, i, info[learner])
+        if learner < len(info):
+            _write_info(market, i, info[learner])
 
 
 @kernel

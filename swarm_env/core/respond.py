@@ -7,7 +7,7 @@ from typing import Any
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
-from swarm_env.core.payoff import payoff_a, payoff_b
+from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
 from swarm_env.core.proxy import clip, quality, v_hat
 from swarm_env.core.types import WINDOW, Market
 
@@ -29,7 +29,7 @@ def respond(market: Market) -> None:
 
 @rule
 def _settle(market: Market, i: int) -> None:
-    agent, params, row = market.agents[i], market.params, market.row
+    agent, params = market.agents[i], market.params
     deal, contact = agent.deal, agent.proposal.contact
     j = market.contacts[contact].peer
     _describe(market, deal, i, j)
@@ -47,11 +47,29 @@ def _settle(market: Market, i: int) -> None:
     agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
     _learn(market, deal, contact)
     _learn(market, deal, market.contacts[contact].back)
+    _count(market, deal)
+    governance.remember(market, i, deal)
+
+
+@rule
+def _count(market: Market, deal: Any) -> None:
+    """The market's running means, and the episode's totals."""
+    row, params = market.row, market.params
     row.settled += 1
+    row.p_sum += deal.p
     row.mean_p += RUNNING_RATE * (deal.p - row.mean_p)
     if deal.accepted:
+        row.accepted += 1
+        row.p_accepted += deal.p
         row.toxicity += RUNNING_RATE * (1.0 - deal.p - row.toxicity)
-    governance.remember(market, i, deal)
+        row.welfare += deal.payoff_a + deal.payoff_b
+        row.social += surplus(deal.p, params.s_plus, params.s_minus) - externality(deal.p, params.h)
+    if deal.answered and deal.p_offer < params.safety_threshold:
+        row.risky += 1
+        row.attacks += 1 if deal.accepted else 0
+    elif deal.answered:
+        row.sound += 1
+        row.refusals += 0 if deal.accepted else 1
 
 
 @rule
@@ -98,6 +116,7 @@ def _pay(market: Market, deal: Any, i: int, j: int) -> None:
 def receive(agent: Any, amount: float) -> None:
     """Rewards are what resources would change by without the floor at 0."""
     agent.outcome.reward += amount
+    agent.gained += amount
     agent.resources = max(agent.resources + amount, 0.0)
 
 

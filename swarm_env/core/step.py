@@ -79,6 +79,8 @@ def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> 
         row.step_key = random.step_key(row.key, 0)
         row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
         row.toxicity, row.mean_p = start.toxicity, start.mean_p
+        row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
+        row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
         for i in range(state.agents.shape[1]):
             state.agents[b, i] = initial.agents[0, i]
             state.agents[b, i].resources = params.initial_resources

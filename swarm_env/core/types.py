@@ -1,7 +1,7 @@
 """What the rules read and write: records (one C struct an entity), and `Market`, one environment as a rule sees it.
 
 A record is declared as a class whose annotations give field and type (float, int, bool, an array of fixed length, or
-another record); `record` turns it into a NumPy dtype. Rules see `market.agents[i].reputation`: machine code under
+another record); `record` turns it into a NumPy dtype (float64, int64, bool). Rules see `market.agents[i].reputation`: machine code under
 Numba, plain attribute access without it. B environments, N agents, E directed contacts, L learners, I inbox slots,
 P peer slots, W interactions remembered, K levers.
 """
@@ -26,7 +26,7 @@ VERBS: tuple[str, ...] = ("noop", "propose", "post", "vote", "task")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_ELEMENTS: dict[Any, type] = {np.uint64: np.uint64, Floats: np.float64, Ints: np.int64}
+_ELEMENTS: dict[Any, type] = {np.uint64: np.uint64, np.int64: np.int64, Floats: np.float64, Ints: np.int64}
 
 
 class Row:
@@ -34,7 +34,7 @@ class Row:
 
     key: Annotated[np.uint64, ()]  # of the episode, see random.episode_key
     step_key: Annotated[np.uint64, ()]  # of the step being played
-    seed: int  # >= 0
+    seed: Annotated[np.int64, ()]  # >= 0
     episode: int  # episodes since the seed was set, from 0
     step: int  # steps played in this episode, 0..n_epochs*steps_per_epoch
     epoch: int  # 0..n_epochs-1
@@ -42,7 +42,16 @@ class Row:
     toxicity: float  # running mean of 1-p over accepted interactions (exponential), [0, 1]
     mean_p: float  # running mean of p over all interactions (exponential), [0, 1]
     remembered: int  # interactions written to history since it was last cleared
-    settled: int  # interactions settled in this episode
+    settled: int  # interactions settled in this episode; and of these:
+    accepted: int
+    p_sum: float  # sum of p
+    p_accepted: float  # sum of p, accepted
+    welfare: float  # sum of both payoffs, accepted
+    social: float  # sum of S - E, accepted
+    risky: int  # answered, latent p below market.safety_threshold
+    attacks: int  # of these, accepted
+    sound: int  # answered, latent p at the threshold or above
+    refusals: int  # of these, rejected
 
 
 class Proposal:
@@ -156,6 +165,7 @@ class Agent:
     reputation: float  # [-1, 1], starts 0
     resources: float  # >= 0, starts at market.initial_resources
     visibility: float  # >= 0: posts, halved every epoch
+    gained: float  # sum of rewards in this episode
     heat: float  # [0, 1]: attention drawn by being caught; fades by a tenth a step
     frozen_until: int  # frozen while epoch < this
     quarantined_until: int  # quarantined (a freeze by security) while epoch < this
@@ -245,7 +255,7 @@ class View(NamedTuple):
 
     observation: NDArray[np.float32]  # (B, L, F)
     mask: NDArray[np.int8]  # (B, L, M)
-    info: NDArray[np.float64]  # (B, L, len(INFO))
+    info: NDArray[np.float64]  # (B, L, len(INFO)), or (B, 0, len(INFO)) if nobody asks for it
 
 
 def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:

@@ -138,8 +138,8 @@ def _score_pairs(market: Market, mean: float, sd: float) -> None:
             accepted = (pair.accepted + other.accepted) / pair.pairs
             z = (pair.pairs - mean) / sd if sd > 0.0 else 0.0
             score = pair_score(market.params, pair.pairs, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
-            for agent in (i, j):
-                market.agents[agent].collusion_risk = max(market.agents[agent].collusion_risk, score)
+            agents[i].collusion_risk = max(agents[i].collusion_risk, score)
+            agents[j].collusion_risk = max(agents[j].collusion_risk, score)
             if score >= market.params.collusion_score_threshold:
                 agents[_root(agents, i)].scratch.parent = _root(agents, j)
 
