@@ -19,6 +19,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "parallel_env": ("swarm_env.market_v1", "parallel_env"),
     "env": ("swarm_env.market_v1", "env"),
     "raw_env": ("swarm_env.market_v1", "raw_env"),
+    "vector_env": ("swarm_env.batch", "vector_env"),
     "run": ("swarm_env.simulate", "run"),
     "proxy": ("swarm_env.core.proxy", None),
     "payoff": ("swarm_env.core.payoff", None),
@@ -36,6 +37,7 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from swarm_env import metrics as metrics
     from swarm_env import testing as testing
+    from swarm_env.batch import vector_env
     from swarm_env.catalog import load_scenario
     from swarm_env.core import payoff, proxy
     from swarm_env.core.archetypes import ARCHETYPES

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"compile"},
     {"metrics", "render", "analysis", "spaces"},
     {"snapshot", "events", "tally", "criteria", "recording"},
-    {"market_v1", "simulate"},
+    {"market_v1", "batch", "simulate"},
     {"adapters"},
     {"testing"},
     {"commands", "cli"},

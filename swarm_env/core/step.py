@@ -73,7 +73,8 @@ def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -
 def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> None:
     """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1, from the initial state."""
     for b in range(lo, hi):
-        row, start = state.rows[b], initial.rows[0]
+        row = state.rows[b]
+        start = initial.rows[row.params]
         params = table[row.params]
         row.key = random.episode_key(row.seed, row.episode)
         row.step_key = random.step_key(row.key, 0)
@@ -82,10 +83,10 @@ def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> 
         row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
         row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
         for i in range(state.agents.shape[1]):
-            state.agents[b, i] = initial.agents[0, i]
+            state.agents[b, i] = initial.agents[row.params, i]
             state.agents[b, i].resources = params.initial_resources
         for edge in range(state.contacts.shape[1]):
-            state.contacts[b, edge] = initial.contacts[0, edge]
+            state.contacts[b, edge] = initial.contacts[row.params, edge]
             state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
         market = Market(params, row, state.agents[b], state.contacts[b], state.history[b])
         observe(market, view.observation[b], view.mask[b], view.info[b])

@@ -1,9 +1,9 @@
 """What the rules read and write: records (one C struct an entity), and `Market`, one environment as a rule sees it.
 
 A record is declared as a class whose annotations give field and type (float, int, bool, an array of fixed length, or
-another record); `record` turns it into a NumPy dtype (float64, int64, bool). Rules see `market.agents[i].reputation`: machine code under
-Numba, plain attribute access without it. B environments, N agents, E directed contacts, L learners, I inbox slots,
-P peer slots, W interactions remembered, K levers.
+another record); `record` turns it into a NumPy dtype (float64, int64, bool). Rules see `market.agents[i].reputation`:
+machine code under Numba, plain attribute access without it. B environments, N agents, E directed contacts, L learners,
+I inbox slots, P peer slots, W interactions remembered, K levers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,286 @@
+"""The vectorised environment: many markets, one call a step, the same rules and trajectories as the ParallelEnv.
+
+Row b under seed s plays what ``parallel_env(scenario).reset(seed=s + b)`` plays, bit for bit, for any number of rows
+and threads. Rows reset themselves in the step that ends their episode (Gymnasium's SAME_STEP): what `step` returns for
+such a row is the first observation of its next episode, and ``infos`` holds the last of the old one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from swarm_env.catalog import Source, load_scenario
+from swarm_env.compile import Compiled, Learners, compile_scenario
+from swarm_env.core import observe, step
+from swarm_env.core.types import State, View, table
+from swarm_env.spaces import MaskedMultiDiscrete
+
+FORMAT = 1  #: of a snapshot
+
+#: What `infos["episode"]` says of every episode that ended, besides returns and length.
+EPISODE_METRICS: tuple[str, ...] = (
+    "total_interactions", "acceptance_rate", "toxicity_rate", "toxicity_rate_all", "quality_gap", "total_welfare",
+    "net_social_welfare", "attack_success_rate", "overrefusal_rate", "safety_f1",
+)  # fmt: skip
+
+
+class MarketVectorEnv:
+    """B markets stepped together.
+
+    Args:
+        scenario: one for all rows, or a sequence of `num_envs` of them that agree in agents, contacts and slots (so
+            that one batch sweeps payoffs or levers).
+        num_envs: B, at least 1.
+        learners: as for `parallel_env`; the same seats in every row.
+        num_threads: worker threads; one is the default, since with a busy neighbour two are slower than one.
+        seed: row b plays seed + b.
+        copy: return fresh arrays. Without it observations and masks are views that the next step overwrites.
+
+    Attributes:
+        num_envs, num_learners: B, L.
+        possible_agents: names of the learners, in the order of the second axis.
+        single_observation_space, single_action_space: of one learner in one row.
+
+    Raises:
+        ScenarioError: a scenario that does not load.
+        ValueError: scenarios of different shapes, or a number out of range.
+    """
+
+    metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012  Gymnasium's way
+
+    def __init__(
+        self,
+        scenario: Source | Sequence[Source],
+        num_envs: int,
+        learners: Learners = "all",
+        num_threads: int = 1,
+        seed: int = 0,
+        copy: bool = False,
+    ) -> None:
+        if num_envs < 1 or num_threads < 1:
+            raise ValueError(f"num_envs and num_threads must be at least 1, got {num_envs} and {num_threads}")
+        self.num_envs, self.copy = num_envs, copy
+        self.compiled, self._table, self._initial, which = _compile(scenario, num_envs, learners)
+        if not self.compiled.learner_names:
+            raise ValueError("learners: an environment needs at least one")
+        self.possible_agents = list(self.compiled.learner_names)
+        self.num_learners = len(self.possible_agents)
+        self.state_tables: State
+        self._view: View
+        self.state_tables, self._view = self.compiled.allocate(num_envs, infos=False)
+        self.state_tables.rows["params"] = which
+        self._steps = self._table["n_epochs"][which] * self._table["steps_per_epoch"][which]
+        self._learners = np.flatnonzero(self._initial.agents["learner"][0] >= 0)
+        bounds = np.linspace(0, num_envs, min(num_threads, num_envs) + 1).astype(int)
+        self._ranges = list(pairwise(bounds.tolist()))
+        self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
+        self._seed, self._started = seed, False
+        self._make_spaces()
+
+    def _make_spaces(self) -> None:
+        low, high = self.compiled.feature_bounds
+        mask = gymnasium.spaces.Box(0, 1, (int(self.compiled.nvec.sum()),), dtype=np.int8)
+        observation = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        self.single_observation_space = gymnasium.spaces.Dict({"observation": observation, "action_mask": mask})
+        self.single_action_space = MaskedMultiDiscrete(self.compiled.nvec)
+
+    def _each(self, call: Any) -> None:
+        """call(lo, hi) for every thread's range of rows; the kernels release the GIL."""
+        if self._pool is None:
+            call(*self._ranges[0])
+        else:
+            list(self._pool.map(lambda r: call(*r), self._ranges))
+
+    def reset(self, seed: int | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Start an episode in every row; a seed restarts row b at the first episode of seed + b.
+
+        Returns:
+            ({"observation": float32 (B, L, F), "action_mask": int8 (B, L, M)}, {}).
+        """
+        rows = self.state_tables.rows
+        if seed is not None or not self._started:
+            first = self._seed if seed is None else seed
+            if not 0 <= first < 2**63 - self.num_envs:
+                raise ValueError(f"seed must be in 0..2**63-1-{self.num_envs}, got {first}")
+            self._seed, rows["seed"], rows["episode"] = first, first + np.arange(self.num_envs), 0
+        else:
+            rows["episode"] += 1
+        self._started = True
+        self._each(lambda lo, hi: step.reset(self._table, self._initial, self.state_tables, self._view, lo, hi))
+        return self._observations(), {}
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Play a step in every row.
+
+        Args:
+            actions: whole numbers (B, L, heads); illegal choices become noops.
+
+        Returns:
+            observations as from `reset`; rewards float64 (B, L); terminations and truncations bool (B, L); infos:
+            empty, or, if episodes ended, "final_rows" (k,), "final_observation" (observations of these rows before
+            the reset) and "episode": {"return": (k, L), "length": (k,), and EPISODE_METRICS: (k,)}.
+
+        Raises:
+            ValueError: actions of another shape. RuntimeError: called before `reset`.
+        """
+        if not self._started:
+            raise RuntimeError("reset the environment before the first step")
+        shape = (self.num_envs, self.num_learners, len(self.compiled.nvec))
+        chosen = np.ascontiguousarray(actions, dtype=np.int64)
+        if chosen.shape != shape:
+            raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
+        self._each(lambda lo, hi: step.advance(self._table, self.state_tables, self._view, chosen, lo, hi))
+        rewards = self.state_tables.agents["outcome"]["reward"][:, self._learners]
+        over = self.state_tables.rows["step"] >= self._steps
+        infos = self._finish(np.flatnonzero(over)) if over.any() else {}
+        truncations = np.repeat(over[:, None], self.num_learners, axis=1)
+        return self._observations(), rewards, np.zeros_like(truncations), truncations, infos
+
+    def _finish(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Keep what ended episodes leave, then start the next ones."""
+        tables, view = self.state_tables, self._view
+        final = {"observation": view.observation[rows], "action_mask": view.mask[rows]}
+        episode = {
+            "return": tables.agents["gained"][np.ix_(rows, self._learners)],
+            "length": tables.rows["step"][rows],
+            **episode_metrics(tables.rows[rows]),
+        }
+        tables.rows["episode"][rows] += 1
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for run in np.split(rows, breaks):  # the kernel takes ranges
+            step.reset(self._table, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+        return {"final_rows": rows, "final_observation": final, "episode": episode}
+
+    def _observations(self) -> dict[str, NDArray[Any]]:
+        observation, mask = self._view.observation, self._view.mask
+        if self.copy:
+            observation, mask = observation.copy(), mask.copy()
+        return {"observation": observation, "action_mask": mask}
+
+    def state(self) -> NDArray[np.float32]:
+        """(B, S): every market as a whole, for centralised critics; a fresh array."""
+        out = np.zeros((self.num_envs, len(self.compiled.state_bounds[0])), dtype=np.float32)
+        self._each(lambda lo, hi: observe.global_state(self._table, self.state_tables, out, lo, hi))
+        return out
+
+    def ledger(self) -> NDArray[np.float32]:
+        """(B, L, I, 6): the overseers' view of every learner's inbox; a fresh array. Never part of an observation."""
+        shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(observe.LEDGER))
+        out = np.zeros(shape, dtype=np.float32)
+        self._each(lambda lo, hi: observe.ledger(self._table, self.state_tables, out, lo, hi))
+        return out[:, self._learners]
+
+    def snapshot(self) -> bytes:
+        """All that the future depends on; `restore` goes on from there as if nothing had happened."""
+        parts = [*self.state_tables, self._view.observation, self._view.mask]
+        head = {**self._signature(), "seed": self._seed, "started": self._started}
+        return b"".join([json.dumps(head, sort_keys=True).encode(), b"\n", *(part.tobytes() for part in parts)])
+
+    def restore(self, snapshot: bytes) -> dict[str, NDArray[Any]]:
+        """Go back to a snapshot of an environment made with the same arguments; returns its observations.
+
+        Raises:
+            ValueError: a snapshot of other scenarios, another number of rows, or another version.
+        """
+        head, _, body = snapshot.partition(b"\n")
+        try:
+            said = json.loads(head)
+            theirs = {key: said[key] for key in self._signature()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError("not a snapshot of a MarketVectorEnv") from error
+        parts = [*self.state_tables, self._view.observation, self._view.mask]
+        if theirs != self._signature() or len(body) != sum(part.nbytes for part in parts):
+            raise ValueError(f"the snapshot is of {theirs}, this environment is {self._signature()}")
+        at = 0
+        for part in parts:
+            part[...] = np.frombuffer(body, part.dtype, part.size, at).reshape(part.shape)
+            at += part.nbytes
+        self._seed, self._started = said["seed"], said["started"]
+        return self._observations()
+
+    def _signature(self) -> dict[str, Any]:
+        from hashlib import sha256
+
+        return {
+            "format": FORMAT,
+            "num_envs": self.num_envs,
+            "learners": self.possible_agents,
+            "scenarios": sha256(self._table.tobytes() + self._initial.agents.tobytes()).hexdigest()[:16],
+        }
+
+    def close(self) -> None:
+        """End the worker threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def episode_metrics(rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """EPISODE_METRICS (k,) from the totals of k rows; undefined is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        settled, accepted = rows["settled"].astype(float), rows["accepted"].astype(float)
+        p_all, p_in = rows["p_sum"] / settled, rows["p_accepted"] / accepted
+        p_out = (rows["p_sum"] - rows["p_accepted"]) / (settled - accepted)
+        attack, refusal = rows["attacks"] / rows["risky"], rows["refusals"] / rows["sound"]
+        f1 = 2 * (1 - attack) * (1 - refusal) / ((1 - attack) + (1 - refusal))
+        f1 = np.where((attack == 1) & (refusal == 1), 0.0, f1)
+    values = (
+        settled, accepted / settled, 1 - p_in, 1 - p_all, p_in - p_out, rows["welfare"], rows["social"],
+        attack, refusal, f1,
+    )  # fmt: skip
+    return {name: np.array(value, dtype=float) for name, value in zip(EPISODE_METRICS, values, strict=True)}
+
+
+def _compile(
+    scenario: Source | Sequence[Source], num_envs: int, learners: Learners
+) -> tuple[Compiled, NDArray[Any], State, NDArray[np.int64]]:
+    """(first compiled scenario, parameter table (R,), initial states (R, ...), row of the table by environment)."""
+    many = isinstance(scenario, Sequence) and not isinstance(scenario, str)
+    sources: list[Source] = list(scenario) if many else [scenario]  # type: ignore[arg-type, list-item]
+    if many and len(sources) != num_envs:
+        raise ValueError(f"{len(sources)} scenarios for {num_envs} environments; give one, or one for each")
+    loaded = [load_scenario(source) for source in sources]
+    distinct = list(dict.fromkeys(each.content_hash for each in loaded))
+    by_hash = {each.content_hash: each for each in loaded}
+    compiled = [compile_scenario(by_hash[key], learners) for key in distinct]
+    first = compiled[0]
+    for other in compiled[1:]:
+        shapes = [part.shape for part in other.initial], other.learner_names, other.inbox, other.peers
+        if shapes != ([part.shape for part in first.initial], first.learner_names, first.inbox, first.peers):
+            raise ValueError(
+                f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
+                "batch must agree in agents, contacts, learners, inbox and peer slots, and in security being on or off"
+            )
+    params = _stack([each.params for each in compiled])
+    initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
+    which = np.array([distinct.index(each.content_hash) for each in loaded], dtype=np.int64)
+    return first, params, initial, which if many else np.zeros(num_envs, dtype=np.int64)
+
+
+def _stack(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Tables one after the other; unlike concatenate, with zeros between the fields, so that bytes can be compared."""
+    out = table(parts[0].dtype, len(parts), *parts[0].shape[1:])
+    for k, part in enumerate(parts):
+        out[k] = part[0]
+    return out
+
+
+def vector_env(
+    scenario: Source | Sequence[Source],
+    num_envs: int,
+    learners: Learners = "all",
+    num_threads: int = 1,
+    seed: int = 0,
+    copy: bool = False,
+) -> MarketVectorEnv:
+    """A batch of markets; see `MarketVectorEnv`."""
+    return MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, copy)
