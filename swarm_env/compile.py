@@ -127,11 +127,15 @@ def _initial(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...]
     """One environment as the scenario describes it, before its first step."""
     num_agents = len(names)
     start, peer, back = directed(contact_pairs(scenario), num_agents)
-    remembered = scenario.market.history_per_agent * num_agents if scenario.governance.security_enabled else 1
+    governance: Any = scenario.governance
+    collusion, security = governance.collusion_detection_enabled, governance.security_enabled
+    remembered = scenario.market.history_per_agent * num_agents if security else 1
     state = State(
         rows=table(types.Row, 1),
         agents=table(types.Agent, 1, num_agents),
         contacts=table(types.Contact, 1, len(peer)),
+        pairs=table(types.Pair, 1, len(peer) if collusion else 1),
+        assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
         history=table(types.Past, 1, remembered),
     )
     state.rows["toxicity"] = state.rows["mean_p"] = RUNNING_START

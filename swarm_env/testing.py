@@ -40,20 +40,30 @@ ARCHETYPE_RULES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Table of State -> its record.
+RECORDS: dict[str, type] = {
+    "rows": types.Row,
+    "agents": types.Agent,
+    "contacts": types.Contact,
+    "pairs": types.Pair,
+    "assessments": types.Assessment,
+    "history": types.Past,
+}
+
+
 def plain_market(scenario: Source, learners: Learners = (), seed: int = 0) -> Market:
     """One environment, just reset, in tables whose records have attributes: call any rule on it from Python."""
     compiled = compile_scenario(load_scenario(scenario), learners)
     state, view = compiled.allocate(1)
     state.rows["seed"] = seed
     compiled.reset(state, view, 0, 1)
-    records = {"rows": types.Row, "agents": types.Agent, "contacts": types.Contact, "history": types.Past}
     copies = {}
-    for name, cls in records.items():
+    for name, cls in RECORDS.items():
         original = np.asarray(getattr(state, name))
         copies[name] = table(cls, *original.shape, plain=True)
         np.copyto(copies[name].view(np.ndarray).view(original.dtype), original)
     params = np.array(compiled.params).view(np.recarray)
-    return Market(params[0], copies["rows"][0], copies["agents"][0], copies["contacts"][0], copies["history"][0])
+    return Market(params[0], *(copies[name][0] for name in RECORDS))
 
 
 def _check_config(module: ModuleType) -> None:

@@ -47,7 +47,10 @@ def observe_rows(compiled: Compiled, state: State, view: Any) -> None:
     if _KERNEL is None:
 
         def look(table: Any, state: Any, view: Any) -> None:
-            market = Market(table[0], state.rows[0], state.agents[0], state.contacts[0], state.history[0])
+            b = 0
+            row = state.rows[b]
+            agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+            market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
             observe.observe(market, view.observation[0], view.mask[0], view.info[0])
 
         _KERNEL = kernel(look)

@@ -292,7 +292,8 @@ def ledger(table: Any, state: Any, out: Any, lo: int, hi: int) -> None:
     """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeros in empty slots."""
     for b in range(lo, hi):
         row = state.rows[b]
-        market = Market(table[row.params], row, state.agents[b], state.contacts[b], state.history[b])
+        agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+        market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
         out[b] = 0.0
         for i in range(len(market.agents)):
             initiator = market.agents[i].first

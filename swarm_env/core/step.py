@@ -60,7 +60,8 @@ def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
         row = state.rows[b]
-        market = Market(table[row.params], row, state.agents[b], state.contacts[b], state.history[b])
+        agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+        market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
         begin(market)
         decide(market, actions[b])
         respond(market)
@@ -88,5 +89,8 @@ def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> 
         for edge in range(state.contacts.shape[1]):
             state.contacts[b, edge] = initial.contacts[row.params, edge]
             state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
-        market = Market(params, row, state.agents[b], state.contacts[b], state.history[b])
+        for edge in range(state.pairs.shape[1]):
+            state.pairs[b, edge] = initial.pairs[row.params, edge]
+        agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+        market = Market(params, row, agents, contacts, pairs, state.assessments[b], state.history[b])
         observe(market, view.observation[b], view.mask[b], view.info[b])

@@ -79,18 +79,6 @@ class Scratch:
     conduct: int
     answered: bool  # whether the proposal this agent made got an answer
     accepted: bool  # the answer
-    parent: int  # union-find of the collusion assessment
-    members: int  # and its group sums
-    n_in: float
-    p_in: float
-    n_out: float
-    p_out: float
-    queue: int  # breadth-first search of the security assessment
-    depth: int
-    mark: int
-    tally: int  # and its counts
-    hits: int
-    chain: Annotated[Ints, (5,)]  # latest victims, a ring
 
 
 class Outcome:
@@ -193,7 +181,7 @@ class Agent:
 
 
 class Contact:
-    """What an agent remembers of one contact (a directed edge), and the pair's record for collusion control."""
+    """What an agent remembers of one contact (a directed edge). Index: contact."""
 
     peer: int  # the other agent
     back: int  # the contact in the other direction
@@ -205,15 +193,37 @@ class Contact:
     met_p: float  # sum of their p
     won: float  # [0, 1], starts .5: standing won with the contact, +.1 an accepted interaction
     launders: int  # accepted interactions in this direction within the history window
+
+
+class Pair:
+    """Collusion control's record of a contact's dealings. Index: contact."""
+
     initiated: int  # interactions in this direction since the collusion history was cleared
     accepted: int  # of these, accepted
     initiated_p: float  # sum of their p
-    pairs: int  # both directions, kept on the edge from the lower to the higher index; and:
+    count: int  # both directions, kept on the edge from the lower to the higher index; and:
     mean_x: float  # running mean of the lower agent's benefit
     mean_y: float  # of the higher agent's
     m2_x: float  # running sums of squared deviations and their product (Welford)
     m2_y: float
     m_xy: float
+
+
+class Assessment:
+    """Working memory of the levers' assessments; nothing in it survives one. Index: agent."""
+
+    parent: int  # union-find of the collusion assessment
+    members: int  # and its group sums
+    n_in: float
+    p_in: float
+    n_out: float
+    p_out: float
+    queue: int  # breadth-first search of the security assessment
+    depth: int
+    mark: int
+    tally: int  # and its counts
+    hits: int
+    chain: Annotated[Ints, (5,)]  # latest victims, a ring
 
 
 class Past:
@@ -238,7 +248,9 @@ class Market(NamedTuple):
     row: Any  # Row
     agents: Any  # (N,) Agent
     contacts: Any  # (E,) Contact
-    history: Any  # (W,) Past, a ring
+    pairs: Any  # (E,) Pair, or (1,) without collusion control
+    assessments: Any  # (N,) Assessment, or (1,) without collusion and security control
+    history: Any  # (W,) Past, a ring; (1,) without security control
 
 
 class State(NamedTuple):
@@ -247,7 +259,9 @@ class State(NamedTuple):
     rows: NDArray[Any]  # (B,) Row
     agents: NDArray[Any]  # (B, N) Agent
     contacts: NDArray[Any]  # (B, E) Contact
-    history: NDArray[Any]  # (B, W) Past
+    pairs: NDArray[Any]  # (B, E or 1) Pair
+    assessments: NDArray[Any]  # (B, N or 1) Assessment
+    history: NDArray[Any]  # (B, W or 1) Past
 
 
 class View(NamedTuple):

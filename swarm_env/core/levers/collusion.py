@@ -65,20 +65,20 @@ def remember(market: Market, i: int, deal: Any) -> None:
     if not market.params.collusion_detection_enabled:
         return
     edge = market.agents[i].proposal.contact
-    contact = market.contacts[edge]
-    contact.initiated += 1
-    contact.initiated_p += deal.p
+    dealing = market.pairs[edge]
+    dealing.initiated += 1
+    dealing.initiated_p += deal.p
     if deal.accepted:
-        contact.accepted += 1
+        dealing.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
     lower = i < deal.counterparty
-    pair = contact if lower else market.contacts[market.contacts[edge].back]
+    pair = dealing if lower else market.pairs[market.contacts[edge].back]
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
-    pair.pairs += 1
+    pair.count += 1
     dx, dy = x - pair.mean_x, y - pair.mean_y
-    pair.mean_x += dx / pair.pairs
-    pair.mean_y += dy / pair.pairs
+    pair.mean_x += dx / pair.count
+    pair.mean_y += dy / pair.count
     pair.m2_x += dx * (x - pair.mean_x)
     pair.m2_y += dy * (y - pair.mean_y)
     pair.m_xy += dx * (y - pair.mean_y)
@@ -87,15 +87,15 @@ def remember(market: Market, i: int, deal: Any) -> None:
 @rule
 def _correlation(pair: Any) -> float:
     spread = pair.m2_x * pair.m2_y
-    return pair.m_xy / spread**0.5 if pair.pairs >= 2 and spread > 0.0 else 0.0
+    return pair.m_xy / spread**0.5 if pair.count >= 2 and spread > 0.0 else 0.0
 
 
 @rule
-def _root(agents: Any, i: int) -> int:
+def _root(work: Any, i: int) -> int:
     """The representative of i's group, halving the path on the way."""
-    while agents[i].scratch.parent != i:
-        agents[i].scratch.parent = agents[agents[i].scratch.parent].scratch.parent
-        i = agents[i].scratch.parent
+    while work[i].parent != i:
+        work[i].parent = work[work[i].parent].parent
+        i = work[i].parent
     return i
 
 
@@ -108,7 +108,7 @@ def assess(market: Market) -> None:
     for i in range(len(market.agents)):
         market.agents[i].collusion_risk = 0.0
         for edge in range(market.agents[i].start, market.agents[i].stop):
-            count = market.contacts[edge].pairs
+            count = market.pairs[edge].count
             if count > 0:
                 pairs += 1
                 interactions += count
@@ -118,54 +118,54 @@ def assess(market: Market) -> None:
         _score_pairs(market, mean, max(squares / pairs - mean * mean, 0.0) ** 0.5)
         _score_groups(market)
     if market.params.collusion_clear_history_on_epoch:
-        for edge in range(len(market.contacts)):
-            _forget(market.contacts[edge])
+        for edge in range(len(market.pairs)):
+            _forget(market.pairs[edge])
 
 
 @rule
 def _score_pairs(market: Market, mean: float, sd: float) -> None:
-    agents = market.agents
-    for i in range(len(market.agents)):
-        agents[i].scratch.parent = i
+    agents, work = market.agents, market.assessments
+    for i in range(len(agents)):
+        work[i].parent = i
     for i in range(len(market.agents)):
         for edge in range(market.agents[i].start, market.agents[i].stop):
-            pair, j = market.contacts[edge], market.contacts[edge].peer
-            if pair.pairs < max(market.params.collusion_min_interactions, 1):
+            pair, j = market.pairs[edge], market.contacts[edge].peer
+            if pair.count < max(market.params.collusion_min_interactions, 1):
                 continue
-            other = market.contacts[market.contacts[edge].back]
+            other = market.pairs[market.contacts[edge].back]
             p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
             p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
-            accepted = (pair.accepted + other.accepted) / pair.pairs
-            z = (pair.pairs - mean) / sd if sd > 0.0 else 0.0
-            score = pair_score(market.params, pair.pairs, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
+            accepted = (pair.accepted + other.accepted) / pair.count
+            z = (pair.count - mean) / sd if sd > 0.0 else 0.0
+            score = pair_score(market.params, pair.count, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
             agents[i].collusion_risk = max(agents[i].collusion_risk, score)
             agents[j].collusion_risk = max(agents[j].collusion_risk, score)
             if score >= market.params.collusion_score_threshold:
-                agents[_root(agents, i)].scratch.parent = _root(agents, j)
+                work[_root(work, i)].parent = _root(work, j)
 
 
 @rule
 def _score_groups(market: Market) -> None:
-    agents, num_agents = market.agents, len(market.agents)
+    work, num_agents = market.assessments, len(market.agents)
     for i in range(num_agents):
-        agents[i].scratch.members, agents[i].scratch.n_in, agents[i].scratch.p_in = 0, 0.0, 0.0
-        agents[i].scratch.n_out, agents[i].scratch.p_out = 0.0, 0.0
+        work[i].members, work[i].n_in, work[i].p_in = 0, 0.0, 0.0
+        work[i].n_out, work[i].p_out = 0.0, 0.0
     for i in range(num_agents):
-        group = _root(agents, i)
-        agents[group].scratch.members += 1
+        group = _root(work, i)
+        work[group].members += 1
         for edge in range(market.agents[i].start, market.agents[i].stop):
-            contact = market.contacts[edge]
-            other = _root(agents, market.contacts[edge].peer)
+            dealing = market.pairs[edge]
+            other = _root(work, market.contacts[edge].peer)
             if group == other:
-                agents[group].scratch.n_in += contact.initiated
-                agents[group].scratch.p_in += contact.initiated_p
+                work[group].n_in += dealing.initiated
+                work[group].p_in += dealing.initiated_p
             else:
-                agents[group].scratch.n_out += contact.initiated
-                agents[group].scratch.p_out += contact.initiated_p
-                agents[other].scratch.n_out += contact.initiated
-                agents[other].scratch.p_out += contact.initiated_p
+                work[group].n_out += dealing.initiated
+                work[group].p_out += dealing.initiated_p
+                work[other].n_out += dealing.initiated
+                work[other].p_out += dealing.initiated_p
     for i in range(num_agents):
-        group = agents[_root(agents, i)].scratch
+        group = work[_root(work, i)]
         if group.members >= 2:
             score = group_score(group.members, group.n_in, group.p_in, group.n_out, group.p_out)
             if score >= market.params.collusion_score_threshold:
@@ -173,10 +173,10 @@ def _score_groups(market: Market) -> None:
 
 
 @rule
-def _forget(contact: Any) -> None:
-    contact.initiated, contact.accepted, contact.pairs = 0, 0, 0
-    contact.initiated_p, contact.mean_x, contact.mean_y = 0.0, 0.0, 0.0
-    contact.m2_x, contact.m2_y, contact.m_xy = 0.0, 0.0, 0.0
+def _forget(pair: Any) -> None:
+    pair.initiated, pair.accepted, pair.count = 0, 0, 0
+    pair.initiated_p, pair.mean_x, pair.mean_y = 0.0, 0.0, 0.0
+    pair.m2_x, pair.m2_y, pair.m_xy = 0.0, 0.0, 0.0
 
 
 @rule

@@ -147,15 +147,15 @@ def _is_success(past: Any) -> bool:
 @rule
 def _find_manipulation(market: Market, count: int) -> None:
     for i in range(len(market.agents)):
-        market.agents[i].scratch.tally, market.agents[i].scratch.hits = 0, 0
+        market.assessments[i].tally, market.assessments[i].hits = 0, 0
     for n in range(count):
         past = market.history[n]
-        market.agents[past.initiator].scratch.tally += 1
+        market.assessments[past.initiator].tally += 1
         if _is_success(past):
-            market.agents[past.initiator].scratch.hits += 1
+            market.assessments[past.initiator].hits += 1
     for n in range(count):
         past = market.history[n]
-        source = market.agents[past.initiator].scratch
+        source = market.assessments[past.initiator]
         if source.tally >= 3 and _is_success(past):
             rate = source.hits / source.tally
             if rate >= market.params.security_manipulation_threshold:
@@ -168,13 +168,13 @@ def _find_contagion(market: Market, count: int) -> None:
     does later is known when the interaction that made it one is met."""
     params, history, newest = market.params, market.history, market.row.remembered - 1
     for i in range(len(market.agents)):
-        market.agents[i].scratch.tally = 0
+        market.assessments[i].tally = 0
     for n in range(count):
         past = history[(newest - n) % len(history)]
         if not past.accepted or past.p >= 0.3:
             continue
-        victim = market.agents[past.counterparty].scratch
-        source = market.agents[past.initiator].scratch
+        victim = market.assessments[past.counterparty]
+        source = market.assessments[past.initiator]
         if victim.tally >= 2:
             agents, depth, velocity = _chain(params, past, victim)
             if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
@@ -207,21 +207,21 @@ def _find_laundering(market: Market) -> None:
     """Chains of accepted interactions from low to high reputation, by a bounded breadth-first search a source."""
     agents = market.agents
     for i in range(len(agents)):
-        agents[i].scratch.mark = -1
+        market.assessments[i].mark = -1
     for source in range(len(market.agents)):
-        agents[source].scratch.mark, agents[source].scratch.depth = source, 1
-        agents[0].scratch.queue = source
+        market.assessments[source].mark, market.assessments[source].depth = source, 1
+        market.assessments[0].queue = source
         head, tail = 0, 1
         while head < tail:
-            current = agents[head].scratch.queue
+            current = market.assessments[head].queue
             head += 1
             for edge in range(agents[current].start, agents[current].stop):
                 peer = market.contacts[edge].peer
-                reached = agents[peer].scratch
+                reached = market.assessments[peer]
                 if market.contacts[edge].launders == 0 or reached.mark == source or tail >= REACH:
                     continue
-                reached.mark, reached.depth = source, agents[current].scratch.depth + 1
-                agents[tail].scratch.queue = peer
+                reached.mark, reached.depth = source, market.assessments[current].depth + 1
+                market.assessments[tail].queue = peer
                 tail += 1
                 gain = agents[peer].reputation - agents[source].reputation
                 long_enough = reached.depth >= market.params.security_min_chain_length
