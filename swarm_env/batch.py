@@ -258,7 +258,7 @@ def _compile(
         if shapes != ([part.shape for part in first.initial], first.learner_names, first.inbox, first.peers):
             raise ValueError(
                 f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
-                "batch must agree in agents, contacts, learners and slots, and in collusion and security control being on"
+                "batch must agree in agents, contacts, learners, slots, and in collusion and security control being on"
             )
     params = _stack([each.params for each in compiled])
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))

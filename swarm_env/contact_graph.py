@@ -19,7 +19,7 @@ def contact_pairs(scenario: Scenario) -> NDArray[np.int64]:
     """Undirected pairs (i < j) of agents in contact, shape (pairs, 2), sorted."""
     num_agents, network = scenario.num_agents, scenario.network
     if network is None or not network.enabled or network.topology == "complete":
-        return np.stack(np.triu_indices(num_agents, 1), axis=1).astype(np.int64)
+        return _everybody(num_agents)
     if network.topology == "ring":
         ends = np.arange(num_agents)
         pairs = np.stack([ends, (ends + 1) % num_agents], axis=1)
@@ -30,6 +30,10 @@ def contact_pairs(scenario: Scenario) -> NDArray[np.int64]:
     return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int64).reshape(-1, 2)
 
 
+def _everybody(num_agents: int) -> NDArray[np.int64]:
+    return np.stack(np.triu_indices(num_agents, 1), axis=1).astype(np.int64)
+
+
 def _random_pairs(scenario: Scenario) -> NDArray[np.int64]:
     import networkx as nx
 
@@ -38,11 +42,13 @@ def _random_pairs(scenario: Scenario) -> NDArray[np.int64]:
     if network.topology == "random_erdos_renyi":
         graph = nx.fast_gnp_random_graph(num_agents, network.edge_probability, seed=seed)
     elif network.topology == "small_world":
-        neighbours = min(network.k_neighbors, num_agents - 1)
-        graph = nx.watts_strogatz_graph(num_agents, neighbours, network.rewire_probability, seed=seed)
+        if network.k_neighbors >= num_agents - 1:  # networkx would round an odd number of neighbours down
+            return _everybody(num_agents)
+        graph = nx.watts_strogatz_graph(num_agents, network.k_neighbors, network.rewire_probability, seed=seed)
     else:
-        attached = min(network.m_edges, num_agents - 1)
-        graph = nx.barabasi_albert_graph(num_agents, attached, seed=seed)
+        if network.m_edges >= num_agents - 1:
+            return _everybody(num_agents)
+        graph = nx.barabasi_albert_graph(num_agents, network.m_edges, seed=seed)
     return np.array(list(graph.edges()), dtype=np.int64).reshape(-1, 2)
 
 

@@ -103,9 +103,9 @@ def _proxy_params(k: float, weights: ArrayLike, decays: ArrayLike) -> NDArray[An
     w, d = np.asarray(weights, dtype=np.float64), np.asarray(decays, dtype=np.float64)
     if not 0 < k <= 100:
         raise ValueError(f"k must be in (0, 100], got {k}")
-    if w.shape != (4,) or np.any(w < 0):
+    if w.shape != (4,) or not np.all((w >= 0) & np.isfinite(w)):
         raise ValueError(f"weights must be four numbers >= 0, got {weights!r}")
-    if d.shape != (3,) or np.any(d < 0.01) or np.any(d >= 1):
+    if d.shape != (3,) or not np.all((d >= 0.01) & (d < 1)):
         raise ValueError(f"decays must be three numbers in [.01, 1), got {decays!r}")
     params = table(np.dtype([("sigmoid_k", "f8"), ("weights", "f8", 4), ("decays", "f8", 3)]), 1)
     params["sigmoid_k"], params["decays"] = k, d

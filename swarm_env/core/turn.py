@@ -72,6 +72,7 @@ def _apply(market: Market, i: int, effect: Effect) -> None:
         agent.outcome.quarantined = epoch >= agent.quarantined_until
         agent.outcome.released = False
         agent.quarantined_until = epoch + effect.quarantine
+        agent.judged = market.row.step
 
 
 _apply_levers = governance.epoch_rules(_apply)

@@ -157,6 +157,7 @@ class Agent:
     heat: float  # [0, 1]: attention drawn by being caught; fades by a tenth a step
     frozen_until: int  # frozen while epoch < this
     quarantined_until: int  # quarantined (a freeze by security) while epoch < this
+    judged: int  # what it initiated before this step counts no more: it was quarantined for it
     violations: int  # of the circuit breaker since the last freeze ended
     posts: int  # budgets used this epoch
     votes: int
@@ -193,6 +194,7 @@ class Contact:
     met_p: float  # sum of their p
     won: float  # [0, 1], starts .5: standing won with the contact, +.1 an accepted interaction
     launders: int  # accepted interactions in this direction within the history window
+    laundered: int  # step of the latest of them
 
 
 class Pair:

@@ -99,6 +99,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
     past.misuse, past.rejections, past.step = deal.misuse, deal.rejections, row.step
     if deal.accepted:
         market.contacts[past.contact].launders += 1
+        market.contacts[past.contact].laundered = row.step
     row.remembered += 1
 
 
@@ -130,9 +131,17 @@ def assess(market: Market) -> None:
 
 
 @rule
+def _counts(market: Market, past: Any) -> bool:
+    """Whether an interaction still counts against its initiator: not after it was quarantined for it."""
+    return past.step >= market.agents[past.initiator].judged
+
+
+@rule
 def _find_injection(market: Market, count: int) -> None:
     for n in range(count):
         past = market.history[n]
+        if not _counts(market, past):
+            continue
         score = injection_score(past.accepted, past.p, past.misuse, past.rejections)
         risk = injection_risk(score) if score >= market.params.security_injection_threshold else 0.0
         _raise(market, past.initiator, past.counterparty, max(risk, exfiltration_risk(past.misuse)))
@@ -146,17 +155,18 @@ def _is_success(past: Any) -> bool:
 
 @rule
 def _find_manipulation(market: Market, count: int) -> None:
+    work = market.assessments
     for i in range(len(market.agents)):
-        market.assessments[i].tally, market.assessments[i].hits = 0, 0
+        work[i].tally, work[i].hits = 0, 0
     for n in range(count):
         past = market.history[n]
-        market.assessments[past.initiator].tally += 1
-        if _is_success(past):
-            market.assessments[past.initiator].hits += 1
+        if _counts(market, past):
+            work[past.initiator].tally += 1
+            work[past.initiator].hits += 1 if _is_success(past) else 0
     for n in range(count):
         past = market.history[n]
-        source = market.assessments[past.initiator]
-        if source.tally >= 3 and _is_success(past):
+        source = work[past.initiator]
+        if source.tally >= 3 and _is_success(past) and _counts(market, past):
             rate = source.hits / source.tally
             if rate >= market.params.security_manipulation_threshold:
                 _raise(market, past.initiator, past.counterparty, manipulation_risk(rate))
@@ -164,28 +174,46 @@ def _find_manipulation(market: Market, count: int) -> None:
 
 @rule
 def _find_contagion(market: Market, count: int) -> None:
-    """Harm received, then passed on at least twice. Read from the newest interaction back, so that what a victim
-    does later is known when the interaction that made it one is met."""
+    """Harm received, then passed on at least twice.
+
+    Read from the newest interaction back, so that what a victim did in later steps is known when the interaction that
+    made it one is met. What settled in one step is simultaneous: a step's harm is entered once the step is left.
+    """
     params, history, newest = market.params, market.history, market.row.remembered - 1
     for i in range(len(market.agents)):
         market.assessments[i].tally = 0
+    entered = 0
     for n in range(count):
         past = history[(newest - n) % len(history)]
-        if not past.accepted or past.p >= 0.3:
-            continue
+        while history[(newest - entered) % len(history)].step > past.step:
+            _enter(market, history[(newest - entered) % len(history)])
+            entered += 1
         victim = market.assessments[past.counterparty]
-        source = market.assessments[past.initiator]
-        if victim.tally >= 2:
-            agents, depth, velocity = _chain(params, past, victim)
-            if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
-                risk = contagion_risk(depth, velocity)
-                _raise(market, past.initiator, past.counterparty, risk)
-                for k in range(min(victim.tally, CHAIN)):
-                    _raise(market, past.initiator, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
-        if source.tally == 0:
-            source.hits = past.step  # of its latest harmful dealing
-        source.chain[source.tally % CHAIN] = past.counterparty
-        source.tally += 1
+        if not _is_harm(past) or victim.tally < 2 or not _counts(market, past):
+            continue
+        agents, depth, velocity = _chain(params, past, victim)
+        if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
+            risk = contagion_risk(depth, velocity)
+            _raise(market, past.initiator, past.counterparty, risk)
+            for k in range(min(victim.tally, CHAIN)):
+                _raise(market, past.initiator, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
+
+
+@rule
+def _is_harm(past: Any) -> bool:
+    return past.accepted and past.p < 0.3
+
+
+@rule
+def _enter(market: Market, past: Any) -> None:
+    """Note a harmful dealing of its initiator."""
+    if not _is_harm(past):
+        return
+    source = market.assessments[past.initiator]
+    if source.tally == 0:
+        source.hits = past.step  # of its latest one
+    source.chain[source.tally % CHAIN] = past.counterparty
+    source.tally += 1
 
 
 @rule
@@ -220,6 +248,8 @@ def _find_laundering(market: Market) -> None:
                 reached = market.assessments[peer]
                 if market.contacts[edge].launders == 0 or reached.mark == source or tail >= REACH:
                     continue
+                if current == source and market.contacts[edge].laundered < agents[source].judged:
+                    continue  # it has been quarantined for that
                 reached.mark, reached.depth = source, market.assessments[current].depth + 1
                 market.assessments[tail].queue = peer
                 tail += 1
