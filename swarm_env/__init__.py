@@ -30,7 +30,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "LEVERS": ("swarm_env.core.governance", "LEVERS"),
     "ARCHETYPES": ("swarm_env.core.archetypes", "ARCHETYPES"),
     "METRICS": ("swarm_env.metrics", "METRICS"),
-    "FEATURES": ("swarm_env.core.observe", "FEATURES"),
+    "FEATURES": ("swarm_env.core.features", "FEATURES"),
 }
 __all__ = ["__version__", *_PUBLIC]
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from swarm_env.catalog import load_scenario
     from swarm_env.core import payoff, proxy
     from swarm_env.core.archetypes import ARCHETYPES
+    from swarm_env.core.features import FEATURES
     from swarm_env.core.governance import LEVERS
-    from swarm_env.core.observe import FEATURES
     from swarm_env.core.payoff import Payoff
     from swarm_env.core.types import State
     from swarm_env.market_v1 import env, parallel_env, raw_env

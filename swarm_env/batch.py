@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
-from swarm_env.core import observe, step
+from swarm_env.core import features, observe, step
 from swarm_env.core.types import State, View, table
 from swarm_env.spaces import MaskedMultiDiscrete
 
@@ -175,7 +175,7 @@ class MarketVectorEnv:
 
     def ledger(self) -> NDArray[np.float32]:
         """(B, L, I, 6): the overseers' view of every learner's inbox; a fresh array. Never part of an observation."""
-        shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(observe.LEDGER))
+        shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(features.LEDGER))
         out = np.zeros(shape, dtype=np.float32)
         self._each(lambda lo, hi: observe.ledger(self._table, self.state_tables, out, lo, hi))
         return out[:, self._learners]

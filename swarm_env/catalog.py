@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ Source = Scenario | str | os.PathLike[str] | Mapping[str, Any]
 
 
 def shipped() -> dict[str, Path]:
-    """Scenario id -> file: those beside the package in a checkout, else those installed with it."""
-    for folder in (_PACKAGE.parent / "scenarios", _PACKAGE / "scenarios"):
+    """Scenario id -> file: those beside the package in a checkout, else those installed with it (pyproject.toml)."""
+    installed = Path(sysconfig.get_path("data")) / "share" / "swarm_env" / "scenarios"
+    for folder in (_PACKAGE.parent / "scenarios", installed):
         files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if DEFAULT in files:
             return files

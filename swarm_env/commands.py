@@ -15,8 +15,8 @@ from rich.table import Table
 from swarm_env.catalog import load_scenario, shipped
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.compiled import is_warm
+from swarm_env.core.features import FEATURES
 from swarm_env.core.governance import LEVERS
-from swarm_env.core.observe import FEATURES
 from swarm_env.core.section import Section
 from swarm_env.metrics import METRICS
 from swarm_env.recording import output_paths

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarm_env.contact_graph import contact_pairs, directed
-from swarm_env.core import observe, propose, step, types
+from swarm_env.core import features, observe, propose, step, types
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.proxy import count_signal
 from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, State, View, table
@@ -60,23 +60,23 @@ class Compiled:
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Name of every entry of an observation."""
-        inbox = [f"inbox_{k}.{name}" for k in range(self.inbox) for name in observe.INBOX]
-        peers = [f"peer_{k}.{name}" for k in range(self.peers) for name in observe.PEER]
-        return (*(f"own.{name}" for name in observe.OWN), *inbox, *peers)
+        inbox = [f"inbox_{k}.{name}" for k in range(self.inbox) for name in features.INBOX]
+        peers = [f"peer_{k}.{name}" for k in range(self.peers) for name in features.PEER]
+        return (*(f"own.{name}" for name in features.OWN), *inbox, *peers)
 
     @cached_property
     def feature_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lowest and highest value of every entry of an observation."""
-        scopes = [observe.OWN] + [observe.INBOX] * self.inbox + [observe.PEER] * self.peers
-        features = [feature for scope in scopes for feature in scope.values()]
-        low, high = ([f[k] for f in features] for k in (0, 1))
+        scopes = [features.OWN] + [features.INBOX] * self.inbox + [features.PEER] * self.peers
+        seen = [feature for scope in scopes for feature in scope.values()]
+        low, high = ([f[k] for f in seen] for k in (0, 1))
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     @cached_property
     def state_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lowest and highest value of every entry of `state()`."""
-        features = list(observe.STATE_ROW.values()) + list(observe.STATE_AGENT.values()) * self.num_agents
-        low, high = ([f[k] for f in features] for k in (0, 1))
+        seen = list(features.STATE_ROW.values()) + list(features.STATE_AGENT.values()) * self.num_agents
+        low, high = ([f[k] for f in seen] for k in (0, 1))
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
     def allocate(self, num_envs: int, infos: bool = True) -> tuple[State, View]:
@@ -85,7 +85,7 @@ class Compiled:
         view = View(
             observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
             mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
-            info=np.zeros((num_envs, self.num_learners if infos else 0, len(observe.INFO))),
+            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO))),
         )
         state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
         return state, view
@@ -98,7 +98,7 @@ class Compiled:
 
     def ledger(self, state: State) -> NDArray[np.float32]:
         """(B, N, I, len(LEDGER)): the overseers' view of every inbox; a fresh array."""
-        shape = (len(state.rows), self.num_agents, self.inbox, len(observe.LEDGER))
+        shape = (len(state.rows), self.num_agents, self.inbox, len(features.LEDGER))
         out = np.zeros(shape, dtype=np.float32)
         observe.ledger(self.params, state, out, 0, len(out))
         return out

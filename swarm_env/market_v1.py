@@ -23,7 +23,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from swarm_env import catalog
 from swarm_env.catalog import Source
 from swarm_env.compile import Learners, compile_scenario
-from swarm_env.core.observe import INFO
+from swarm_env.core.features import INFO
 from swarm_env.core.types import State, View
 from swarm_env.scenario import Scenario
 from swarm_env.spaces import MaskedMultiDiscrete

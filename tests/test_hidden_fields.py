@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from swarm_env.compile import Compiled, compile_scenario
-from swarm_env.core import observe
+from swarm_env.core import features, observe
 from swarm_env.core.types import State
 from swarm_env.testing import sample
 from tests.market import rich
@@ -125,14 +125,14 @@ def test_layout_and_bounds_follow_the_registry() -> None:
     low, high = compiled.feature_bounds
     assert len(compiled.feature_names) == len(low) == view.observation.shape[2]
     assert np.all((view.observation >= low) & (view.observation <= high))
-    slots = compiled.inbox * len(observe.INBOX) + compiled.peers * len(observe.PEER)
-    assert len(compiled.feature_names) == len(observe.OWN) + slots
+    slots = compiled.inbox * len(features.INBOX) + compiled.peers * len(features.PEER)
+    assert len(compiled.feature_names) == len(features.OWN) + slots
 
 
 def test_overseers_see_the_books() -> None:
     compiled, state, _ = mid_episode()
     before = compiled.ledger(state)
-    assert before.shape == (1, compiled.num_agents, compiled.inbox, len(observe.LEDGER))
+    assert before.shape == (1, compiled.num_agents, compiled.inbox, len(features.LEDGER))
     state.agents["failed_audits"] += 1
     moved = np.flatnonzero(np.any(compiled.ledger(state) != before, axis=(0, 1, 2)))
-    assert [list(observe.LEDGER)[k] for k in moved] == ["failed_audits"]
+    assert [list(features.LEDGER)[k] for k in moved] == ["failed_audits"]

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"core.propose", "core.contacts"},
     {"core.levers", "core.archetypes"},
     {"core.governance"},
-    {"core.observe"},
+    {"core.features", "core.observe"},
     {"core.decide", "core.respond", "core.act", "core.turn"},
     {"core.step"},
     {"scenario"},

@@ -24,7 +24,7 @@ import swarm_env
 from swarm_env import market_v1
 from swarm_env.adapters.flat import flatten
 from swarm_env.catalog import shipped
-from swarm_env.core.observe import INFO
+from swarm_env.core.features import INFO
 from swarm_env.testing import sample, trajectory
 
 SCENARIOS = sorted(shipped())

@@ -36,9 +36,9 @@ def _source_hash() -> str:
 
 
 def _cache_folder() -> Path:
-    """The first writable of: NUMBA_CACHE_DIR, the user's cache folder, a temporary folder."""
+    """NUMBA_CACHE_DIR or the user's cache folder; if neither can be written, a fresh folder that nobody else knows."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for base in (os.environ.get("NUMBA_CACHE_DIR"), home, tempfile.gettempdir()):
+    for base in (os.environ.get("NUMBA_CACHE_DIR"), home):
         if not base:
             continue
         folder = Path(base) / "swarm_env" / _source_hash()
