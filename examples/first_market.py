@@ -17,8 +17,7 @@ while env.agents:
     total = {a: total[a] + rewards[a] for a in rewards}
     deals.append(env.interactions())
 
-table = np.concatenate(deals)
-recorded = {name: table[name] for name in ("initiator", "counterparty", "p", "accepted", "tau", "c_a", "c_b", "r_a")}
+recorded = np.concatenate(deals)
 print({agent: round(value, 2) for agent, value in total.items()})
 for name in ("toxicity_rate", "quality_gap", "acceptance_rate", "total_welfare"):
     print(f"{name:16} {swarm_env.metrics.compute(recorded, env.scenario.payoff, [name])[name]:.3f}")

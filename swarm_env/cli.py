@@ -83,8 +83,6 @@ def _analyze(arguments: argparse.Namespace) -> int:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
     print(render_text(analysis, width=width, color=terminal))
-    if arguments.plot:
-        print(f"wrote {arguments.plot}")
     return 0
 
 

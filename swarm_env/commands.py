@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -67,7 +68,7 @@ def _console(quiet: bool = False) -> Console:
 def _print_header(console: Console, scenario: Scenario, seeds: range) -> None:
     groups = ", ".join(f"{group.label} {group.count}" for group in scenario.agents)
     spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}..{seeds[-1]}"
-    console.print(f"[bold]{scenario.scenario_id}[/bold]  {scenario.description}", highlight=False)
+    console.print(f"[bold]{scenario.scenario_id}[/bold]  {escape(scenario.description)}", highlight=False)
     simulation = scenario.simulation
     console.print(
         f"{groups}; {simulation.n_epochs} epochs of {simulation.steps_per_epoch} steps, {spread}",
@@ -158,14 +159,14 @@ def _scenario_table() -> Table:
     table = _listing("scenarios", "id", "agents", "steps", "description")
     for name, path in shipped().items():
         scenario = load_scenario(path)
-        table.add_row(name, str(scenario.num_agents), str(scenario.num_steps), scenario.description)
+        table.add_row(name, str(scenario.num_agents), str(scenario.num_steps), escape(scenario.description))
     return table
 
 
 def _settings(config: type[Section]) -> list[tuple[str, str, str]]:
     """(key, default, meaning) of every field of a section."""
     fields = config.model_fields.items()
-    return [(name, str(field.default), field.description or "") for name, field in fields]
+    return [(name, str(field.default), escape(field.description or "")) for name, field in fields]
 
 
 def _first_line(module: Any) -> str:
@@ -193,7 +194,7 @@ def _archetype_table() -> Table:
 def _metric_table() -> Table:
     table = _listing("metrics", "name", "better", "meaning")
     for name, metric in METRICS.items():
-        table.add_row(name, metric.better or "", metric.description)
+        table.add_row(name, metric.better or "", escape(metric.description))
     return table
 
 
@@ -201,5 +202,5 @@ def _feature_table() -> Table:
     table = _listing("features: all that is ever seen", "scope", "feature", "range", "meaning")
     for scope, features in FEATURES.items():
         for name, feature in features.items():
-            table.add_row(scope, name, f"{feature.low:g}..{feature.high:g}", feature.description)
+            table.add_row(scope, name, f"{feature.low:g}..{feature.high:g}", escape(feature.description))
     return table

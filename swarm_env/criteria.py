@@ -29,7 +29,12 @@ CRITERIA: dict[str, tuple[str, str, int, str]] = {
     "min_avg_payoff": ("avg_initiator_payoff", "mean", 1, "mean avg_initiator_payoff over epochs"),
     "max_ecosystem_threat_level": ("ecosystem_threat_level", "max", -1, "highest ecosystem_threat_level"),
     "max_contagion_depth": ("contagion_depth", "max", -1, "deepest contagion chain"),
-    "min_containment_effectiveness": ("containment", "last", 1, "agents over the quarantine line contained"),
+    "min_containment_effectiveness": (
+        "containment",
+        "last",
+        1,
+        "share of contagion chains whose origin was quarantined",
+    ),
     "min_flagged_pairs": ("n_flagged_pairs", "max", 1, "most pairs flagged in an epoch"),
     "max_ecosystem_collusion_risk": (
         "ecosystem_collusion_risk",
@@ -47,7 +52,7 @@ def judge(scenario: Scenario, rows: list[Row], containment: float) -> list[Verdi
     Args:
         scenario: with `success_criteria`.
         rows: metrics by epoch.
-        containment: share of threats contained, NaN if there was none.
+        containment: share of contagion chains whose origin was quarantined, NaN if there was no chain.
     """
     verdicts = []
     for name, (column, how, sign, meaning) in CRITERIA.items():

@@ -51,7 +51,7 @@ def of_step(compiled: Compiled, state: State) -> Iterator[Event]:
     outcomes, deals = agents["outcome"], agents["deal"]
     for i in np.flatnonzero(deals["settled"]):
         yield _settlement(deals[i], names, int(i), when)
-        yield from _sanctions(outcomes[i], agents[i], names[i], when)
+        yield from _sanctions(outcomes[i], names[i], when)
     for i in np.flatnonzero(outcomes["penalty"]):
         yield {"event": "penalty", **when, "agent": names[i], "resources": float(outcomes[i]["penalty"])}
     for i in np.flatnonzero(outcomes["verb"]):
@@ -80,13 +80,13 @@ def _settlement(deal: Any, names: tuple[str, ...], i: int, when: Event) -> Event
     }
 
 
-def _sanctions(outcome: Any, agent: Any, name: str, when: Event) -> Iterator[Event]:
+def _sanctions(outcome: Any, name: str, when: Event) -> Iterator[Event]:
     if outcome["audited"]:
         yield {"event": "audit", **when, "agent": name, "failed": True}
     if outcome["violation"]:
-        yield {"event": "violation", **when, "agent": name, "count": int(agent["violations"])}
+        yield {"event": "violation", **when, "agent": name, "count": int(outcome["count"])}
     if outcome["froze"]:
-        yield {"event": "freeze", **when, "agent": name, "until_epoch": int(agent["frozen_until"])}
+        yield {"event": "freeze", **when, "agent": name, "until_epoch": int(outcome["until"])}
 
 
 def _verb(outcome: Any, proposal: Any, names: tuple[str, ...], i: int, when: Event) -> Event:

@@ -142,6 +142,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._episodes += 1
         self.compiled.reset(self._state, self._view, 0, 1)
         self.agents = list(self.possible_agents)
+        self._show()
         return self._observations(), self._infos()
 
     def step(
@@ -173,10 +174,16 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         over = self._is_over()
         if over:
             self.agents = []
+        self._show()
         rewards = dict(zip(agents, self._state.agents["outcome"]["reward"][0, self._learners].tolist()))  # noqa: B905
         return (
             self._observations(), rewards, dict.fromkeys(agents, False), dict.fromkeys(agents, over), self._infos()
         )  # fmt: skip
+
+    def _show(self) -> None:
+        """In "human" mode the window follows the market by itself, as PettingZoo's environments do."""
+        if self.render_mode == "human":
+            self.render()
 
     def _is_over(self) -> bool:
         steps, played = self.scenario.num_steps, int(self._state.rows["step"][0])
@@ -215,16 +222,17 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
     def interactions(self) -> NDArray[Any]:
         """The interactions settled in the last step: a structured array (n,), see `swarm_env.core.types.Deal`.
 
-        A fresh copy with the field `initiator` in front; it holds latent p and conduct, so it is for metrics and
-        logs, not for policies.
+        A fresh copy with the field `initiator` in front, fit for `swarm_env.metrics.compute`. It holds latent p and
+        conduct: for metrics and logs, not for policies.
         """
         deals = np.asarray(self._state.agents["deal"][0])
         who = np.flatnonzero(deals["settled"])
-        names = [name for name in deals.dtype.names or () if name not in ("settled", "costs")]
-        out = np.zeros(len(who), [("initiator", np.int64), *((name, deals.dtype[name]) for name in names)])
+        names = {name: name for name in deals.dtype.names or () if name not in ("settled", "costs")}
+        names["answered"] = "responded"  # what the metrics call it
+        out = np.zeros(len(who), [("initiator", np.int64), *((to, deals.dtype[name]) for name, to in names.items())])
         out["initiator"] = who
-        for name in names:
-            out[name] = deals[name][who]
+        for name, to in names.items():
+            out[to] = deals[name][who]
         return out
 
     def render(self) -> str | NDArray[np.uint8] | None:

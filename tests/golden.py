@@ -1,7 +1,7 @@
 """Golden playthroughs: what each shipped scenario does, step by step, so that a diff shows what behaviour changed.
 
-`python -m tests.golden` rewrites them, after a change of behaviour that is meant. A file holds the first events of a run in
-words, a line a event, and the hash and metrics of the whole run.
+`python -m tests.golden` rewrites them, after a change of behaviour that is meant. A file holds the first events of a
+run in words, a line an event, and the hash and metrics of the whole run.
 """
 
 from __future__ import annotations

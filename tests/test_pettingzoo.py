@@ -144,7 +144,7 @@ def test_rewards_are_the_sum_of_their_parts() -> None:
         for agent, reward in rewards.items():
             info = infos[agent]
             gains = info["payoff_initiator"] + info["payoff_counterparty"] + info["task_pay"]
-            assert reward == pytest.approx(gains - info["governance_cost"] - info["penalty"], abs=1e-9)
+            assert reward == pytest.approx(gains - info["rejected_cost"] - info["penalty"], abs=1e-9)
 
 
 def test_returned_arrays_are_never_written_again() -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from swarm_env.scenario import load_scenario, yaml_text
 from swarm_env.scenario.errors import ScenarioError
+from swarm_env.scenario.sections import Governance
 
 HEAD = "scenario_id: x\nagents: [{type: honest, count: 2}]\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -21,7 +22,13 @@ FILES: dict[str, tuple[str | bytes, str, list[str]]] = {
     "unknown key": (
         HEAD + "governance:\n  audit_probabilty: .5",
         ":4: governance.audit_probabilty: ",
-        ["unknown key", "value 0.5", 'did you mean "audit_probability"?', "allowed: ", "(42 in all)"],
+        [
+            "unknown key",
+            "value 0.5",
+            'did you mean "audit_probability"?',
+            "allowed: ",
+            f"({len(Governance.model_fields)} in all)",
+        ],
     ),
     "unknown section": (
         HEAD + "payof: {}",

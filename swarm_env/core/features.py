@@ -66,7 +66,7 @@ FEATURES: dict[str, dict[str, Feature]] = {"own": OWN, "inbox": INBOX, "peer": P
 
 #: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`.
 INFO: tuple[str, ...] = (
-    "payoff_initiator", "payoff_counterparty", "task_pay", "governance_cost", "penalty",
+    "payoff_initiator", "payoff_counterparty", "task_pay", "rejected_cost", "penalty",
     "initiated", "initiated_accepted", "expired", "received", "received_accepted",
     "deal_p", "deal_tau", "deal_payoff", "illegal_actions", "bounced", "failed_audit", "violation",
     "frozen", "quarantined", "reputation", "resources",

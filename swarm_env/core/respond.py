@@ -137,12 +137,14 @@ def _sanction(market: Market, i: int, effect: Effect) -> None:
     agent.failed_audits += effect.failed_audit
     agent.breaches += effect.violation
     agent.violations += effect.violation
+    agent.outcome.count = agent.violations
     for _ in range(effect.failed_audit + effect.violation):
         agent.heat = min(agent.heat + HEAT_SANCTION, 1.0)
         penalise(agent, governance.on_sanction(market.params, agent))
     if effect.freeze > 0:
         agent.outcome.froze = True
         agent.frozen_until = market.row.epoch + effect.freeze
+        agent.outcome.until = agent.frozen_until
 
 
 @rule

@@ -50,7 +50,7 @@ def clear_outcome(outcome: Any) -> None:
     outcome.initiated, outcome.initiated_accepted, outcome.expired = 0, 0, 0
     outcome.received, outcome.received_accepted, outcome.illegal = 0, 0, 0
     outcome.verb, outcome.target, outcome.direction, outcome.weight = NOOP, -1, 0, 0.0
-    outcome.bounced, outcome.audited, outcome.violation = False, False, False
+    outcome.bounced, outcome.audited, outcome.violation, outcome.count, outcome.until = False, False, False, 0, 0
     outcome.froze, outcome.quarantined, outcome.released = False, False, False
     outcome.levers[:] = 0.0
 

@@ -103,6 +103,8 @@ class Outcome:
     bounced: bool  # the proposal found a full inbox and was never opened
     audited: bool  # failed an audit
     violation: bool  # breaker violation
+    count: int  # breaker violations that stood then, this one included
+    until: int  # epoch at which the freeze, or the quarantine, ends
     froze: bool
     quarantined: bool
     released: bool

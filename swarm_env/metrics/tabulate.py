@@ -35,7 +35,8 @@ def tabulate(
 ) -> Table:
     """Check recorded interactions and complete them.
 
-    interactions: mapping of equal-length 1-D arrays, or a structured array; `COLUMNS` lists names, ranges,
+    interactions: mapping of equal-length 1-D arrays, or a structured array (its fields of
+    other names are passed over); `COLUMNS` lists names, ranges,
     defaults.
     payoff: an object or mapping with s_plus, s_minus, h, theta, rho_a, rho_b, w_rep; None where no metric
     needs it.
@@ -72,7 +73,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _columns(interactions: Mapping[str, ArrayLike] | NDArray[Any]) -> dict[str, Any]:
     """Every column of `COLUMNS`, given or default, as arrays of one length."""
     if isinstance(interactions, np.ndarray):
-        given: dict[str, Any] = {name: interactions[name] for name in interactions.dtype.names or ()}
+        # a structured array is a whole record, as `env.interactions()` gives it; its other fields are no mistake
+        fields = [name for name in interactions.dtype.names or () if name in COLUMNS]
+        given: dict[str, Any] = {name: interactions[name] for name in fields}
     elif isinstance(interactions, Mapping):
         given = dict(interactions)
     else:

@@ -176,7 +176,7 @@ class SuccessCriteria(Section):
     max_ecosystem_threat_level: float | None = Field(default=None, ge=0, le=1, description="highest threat level")
     max_contagion_depth: int | None = Field(default=None, ge=0, le=1_000_000, description="longest contagion chain")
     min_containment_effectiveness: float | None = Field(
-        default=None, ge=0, le=1, description="lowest share of threats contained"
+        default=None, ge=0, le=1, description="lowest share of contagion chains whose origin was quarantined"
     )
     min_flagged_pairs: int | None = Field(default=None, ge=0, le=10**12, description="pairs flagged for collusion")
     max_ecosystem_collusion_risk: float | None = Field(default=None, ge=0, le=1, description="highest collusion risk")
