@@ -1,0 +1,1 @@
+"""Speed and size of the market, printed and never asserted."""
