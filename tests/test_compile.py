@@ -1,4 +1,4 @@
-"""Scenario -> tables: who is a learner, which number lands where, what the sizes are; compiled against plain rules."""
+"""Scenario -> tables: who is a learner, which number lands where, what is legal; compiled against plain rules."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ import pytest
 
 from swarm_env import testing
 from swarm_env.compile import compile_scenario, select
+from swarm_env.core import act, decide, features, observe, propose, respond, step, turn, types
 from swarm_env.core import compiled as compiled_rules
-from swarm_env.core import observe, propose, types
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.governance import LEVERS
 from swarm_env.core.proxy import score
 from swarm_env.core.types import CONDUCTS
 from swarm_env.scenario import load_scenario
-from tests.market import RICH
+from tests.market import RICH, rich
 
 NAMES = ("honest_1", "honest_2", "honest_10", "adversarial_1")
 
@@ -145,9 +145,6 @@ def test_a_market_begins_with_strangers_and_full_purses():
     assert set(testing.plain_market(data).agents.resources) == {7.0}
 
 
-# ---- E[p | conduct]
-
-
 @pytest.mark.parametrize(
     ("k", "weights", "decays"),
     [
@@ -164,7 +161,7 @@ def test_expected_p_is_what_conduct_draws_at_reputation_0(k, weights, decays):
         "decays": dict(zip(("rework", "rejections", "misuse"), decays, strict=True)),
     }
     expected = compiled(market=market, payoff={"sigmoid_k": k}).params[0]["expected_p"]
-    rng, draws, ranges = np.random.default_rng(0), 100_000, (propose.REWORK, propose.REJECTIONS, propose.MISUSE)
+    rng, draws, ranges = np.random.default_rng(0), 40_000, (propose.REWORK, propose.REJECTIONS, propose.MISUSE)
     for c in range(len(CONDUCTS)):
         counts = [rng.integers(*low_high[c], draws, endpoint=True) for low_high in ranges]
         progress, engagement = (0.75 * rng.uniform(*r[c], draws) for r in (propose.PROGRESS, propose.ENGAGEMENT))
@@ -192,22 +189,77 @@ def test_slots_do_not_grow_with_the_market(count, limit, view, inbox, peers):
     made = compiled((("honest", count),), "all", rate_limits={"interactions_per_step": limit}, view=view)
     assert (made.inbox, made.peers) == (inbox, peers)
     assert made.nvec.tolist() == [2] * inbox + [5, peers, 4]
-    features = len(observe.OWN) + inbox * len(observe.INBOX) + peers * len(observe.PEER)
-    assert len(made.feature_names) == len(set(made.feature_names)) == features
+    seen = len(features.OWN) + inbox * len(features.INBOX) + peers * len(features.PEER)
+    assert len(made.feature_names) == len(set(made.feature_names)) == seen
     low, high = made.feature_bounds
-    assert low.shape == high.shape == (features,)
+    assert low.shape == high.shape == (seen,)
     state, view_tables = made.allocate(3)
-    assert view_tables.observation.shape == (3, count, features)
+    assert view_tables.observation.shape == (3, count, seen)
     assert view_tables.mask.shape == (3, count, 2 * inbox + 5 + peers + 4)
     assert state.agents.shape == (3, count)
     assert made.global_state(state).shape == (3, *made.state_bounds[0].shape)
-    assert made.ledger(state).shape == (3, count, inbox, len(observe.LEDGER))
+    assert made.ledger(state).shape == (3, count, inbox, len(features.LEDGER))
 
 
 def test_history_is_kept_only_for_security_control():
     assert compiled().initial.history.shape == (1, 1)
     made = compiled(governance={"security_enabled": True}, market={"history_per_agent": 4})
     assert made.initial.history.shape == (1, 12)
+
+
+# ---- what is legal
+
+
+def masks(market, nvec):
+    out = np.zeros((len(market.agents), sum(nvec)), dtype=np.int8)
+    for i in range(len(market.agents)):
+        observe.fill_slots(market, i)
+        observe._write_mask(market, i, out[i])
+    return out
+
+
+def illegal(market, actions):
+    decide.decide(market, np.array(actions))
+    return [int(agent.outcome.illegal) for agent in market.agents]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_mask_marks_exactly_what_is_taken_as_told(seed):
+    """Every legal action counts nothing; every single change to an illegal choice that matters counts one."""
+    market, rng, met = testing.plain_market(rich(view={"peers": 4}), "all", seed), np.random.default_rng(seed), set()
+    inbox = int(market.params.inbox)
+    nvec = [2] * inbox + [len(types.VERBS), int(market.params.peers), len(CONDUCTS)]
+    choices = [(head, choice) for head, size in enumerate(nvec) for choice in range(size)]
+    for n in range(79):
+        mask = masks(market, nvec)
+        heads = np.split(mask, np.cumsum(nvec)[:-1], axis=1)
+        assert all((head.sum(axis=1) >= 1).all() for head in heads)
+        step.begin(market)
+        actions = [testing.sample(rng, nvec, row) for row in mask]
+        for h, choice in choices if n % 10 == 9 else ():
+            changed = [action.copy() for action in actions]
+            for i, action in enumerate(changed):
+                if h == inbox + 1:  # a peer slot matters to who proposes, if it can
+                    action[inbox] = types.PROPOSE * heads[inbox][i, types.PROPOSE]
+                action[h] = choice
+            for i, count in enumerate(illegal(market, changed)):
+                matters = h <= inbox or (h == inbox + 1 and changed[i][inbox] == types.PROPOSE)
+                assert count == int(matters and not heads[h][i, choice])
+                met.add((h - inbox, bool(heads[h][i, choice])))
+        assert not any(illegal(market, actions))
+        for phase in (respond.respond, act.act, turn.turn):
+            phase(market)
+    assert {(h, legal) for h in (-1, 0, 1) for legal in (True, False)} <= met
+
+
+@pytest.mark.parametrize("why", ["frozen_until", "quarantined_until"])
+def test_who_is_frozen_can_only_refuse_and_do_nothing(why):
+    market = testing.plain_market({"scenario_id": "t", "agents": [{"type": "honest", "count": 3}]}, "all")
+    market.agents[0].inbox, market.agents[0].first = 1, 1
+    free = masks(market, [2, 2, 5, 2, 4])[0].tolist()
+    assert free == [1, 1, 1, 0] + [1] * 11
+    setattr(market.agents[0], why, 1)
+    assert masks(market, [2, 2, 5, 2, 4])[0].tolist() == [1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0]
 
 
 # ---- compiled rules against plain ones

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm_env.contact_graph import contact_pairs, directed
-from swarm_env.core import turn
+from swarm_env.core import decide, observe, respond, turn
 from swarm_env.core.types import PROPOSE
 from swarm_env.scenario import load_scenario
 from swarm_env.testing import plain_market
@@ -146,7 +146,7 @@ def test_a_market_deals_along_the_graph(network):
     assert all(market.contacts[c.back].back == k for k, c in enumerate(market.contacts))
 
 
-# ---- networks that change: weights fade at the close of an epoch, grow with use (test_phases), and break
+# ---- networks that change: weights fade at the close of an epoch, grow with use, and break
 
 
 def dynamic(**settings):
@@ -184,6 +184,23 @@ def test_an_edge_at_exactly_the_least_weight_holds():
     assert set(market.contacts.weight) == {0.0}
 
 
+def test_an_edge_grows_with_acceptance_up_to_its_highest_weight_and_never_heals():
+    market = dynamic(edge_strengthen_rate=0.2, max_edge_weight=1.3)
+    agent, pair = market.agents[0], (edge(market, 0, 1), edge(market, 1, 0))
+
+    def settle(answered, accepted):
+        agent.proposal.contact = agent.start
+        agent.scratch.answered, agent.scratch.accepted = answered, accepted
+        respond.respond(market)
+        return [side.weight for side in pair]
+
+    assert settle(True, False) == settle(False, False) == [1.0, 1.0]
+    assert settle(True, True) == pytest.approx([1.2, 1.2])
+    assert settle(True, True) == pytest.approx([1.3, 1.3])
+    pair[0].weight = pair[1].weight = 0.0
+    assert settle(True, True) == [0.0, 0.0]
+
+
 def test_edges_fade_only_where_the_network_is_dynamic():
     for network in ({"topology": "complete"}, {"topology": "complete", "dynamic": True, "enabled": False}):
         market = plain_market({**scenario(3).to_dict(), "network": network, "simulation": {"steps_per_epoch": 1}})
@@ -204,8 +221,6 @@ def test_an_agent_below_the_threshold_of_reputation_loses_its_contacts(reputatio
 
 
 def test_nobody_can_be_reached_over_a_severed_edge():
-    from swarm_env.core import decide, observe
-
     data = scenario(3).to_dict()
     market = plain_market({**data, "network": {"topology": "complete"}}, "all")
     edge(market, 0, 1).weight = edge(market, 1, 0).weight = 0.0
@@ -216,6 +231,25 @@ def test_nobody_can_be_reached_over_a_severed_edge():
     assert market.agents[0].outcome.illegal == 1
     edge(market, 0, 2).weight = edge(market, 2, 0).weight = 0.0
     assert not observe.legal_verb(market, 0, PROPOSE)
+
+
+def test_peer_slots_show_the_most_visible_contacts_the_first_of_equals_first():
+    market = plain_market({**scenario(6).to_dict(), "view": {"peers": 3}}, "all")
+
+    def shown():
+        observe.fill_slots(market, 2)
+        found = [observe.peer_contact(market, 2, slot) for slot in range(3)]
+        return [int(market.contacts[k].peer) if k >= 0 else None for k in found]
+
+    assert shown() == [0, 1, 3]
+    market.agents.visibility = (0.5, 0.0, 9.0, 2.0, 0.5, 2.0)
+    assert shown() == [3, 5, 0]
+    edge(market, 2, 3).weight = edge(market, 3, 2).weight = 0.0
+    assert shown() == [5, 0, 4]
+    for j in (0, 1, 4):
+        edge(market, 2, j).weight = 0.0
+    assert shown() == [5, None, None]
+    assert observe.peer_contact(market, 2, 9) == -1
 
 
 @settings(max_examples=30, deadline=None)

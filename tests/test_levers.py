@@ -259,6 +259,7 @@ def test_a_freeze_ends_at_its_epoch_clears_the_violations_and_keeps_the_window()
     assert (is_frozen(agent, m.row.epoch), agent.violations, agent.outcome.released) == (False, 0, True)
     assert agent.initiated == 2
     settle(m, 0.7)  # (.8 + .8 + .3)/3 = .63: the record still counts
+    epoch(m)
     assert (agent.violations, agent.frozen_until) == (1, 0)
 
 

@@ -1,0 +1,29 @@
+"""Our environment, command, imports and memory beside SWARM's, in one run. It prints; speed never fails a check.
+
+    python -m tests.parity.check_speed [--repeats 7]
+
+One thread, random actions drawn beforehand for both sides, resets included, repeats interleaved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import machine, throughput
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7, help="of every measurement; the median counts")
+    repeats = parser.parse_args().repeats
+    print(f"load average {machine.load()}; medians of {repeats} interleaved repeats, with their range")
+    throughput.against_swarm(repeats)
+    throughput.commands(repeats)
+    throughput.imports(repeats)
+    throughput.memory()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
