@@ -62,9 +62,8 @@ def main() -> None:
             markets.append(f"| {name} | {setting} | {toxicity:.3f} | {welfare:.1f} | {settled:.0f} |")
             for kind, (ever, frozen, resources) in result.items():
                 print(f"| {name} | {setting} | {kind} | {ever:.0%} | {frozen:.0%} | {resources:.0f} |")
-    print(
-        "\n| scenario | security | toxicity of accepted | welfare a run | interactions a run |\n|---|---|---:|---:|---:|"
-    )
+    print("\n| scenario | security | toxicity of accepted | welfare a run | interactions a run |")
+    print("|---|---|---:|---:|---:|")
     print("\n".join(markets))
 
 

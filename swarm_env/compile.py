@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
@@ -85,7 +85,7 @@ class Compiled:
         view = View(
             observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
             mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
-            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO))),
+            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO) + 1)),
         )
         state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
         return state, view
@@ -191,11 +191,16 @@ def parameters(scenario: Scenario, inbox: int, peers: int) -> NDArray[Any]:
     """The parameter record: every number of the scenario's sections under its own name, plus what follows from them."""
     fields = dict(_numbers(scenario), inbox=inbox, peers=peers)
     fields["expected_p"] = _expected_p(fields)
-    dtype = np.dtype([(name, np.asarray(value).dtype, np.shape(value)) for name, value in fields.items()], align=True)
-    params = table(dtype, 1)
+    columns = tuple((name, np.asarray(value).dtype.str, np.shape(value)) for name, value in fields.items())
+    params = table(_record_of(columns), 1)
     for name, value in fields.items():
         params[name] = value
     return params
+
+
+@cache  # one object for all scenarios, see types.record
+def _record_of(columns: tuple[tuple[str, str, tuple[int, ...]], ...]) -> np.dtype[Any]:
+    return np.dtype(list(columns), align=True)
 
 
 def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:

@@ -64,13 +64,18 @@ LEDGER: dict[str, Feature] = {
 FEATURES: dict[str, dict[str, Feature]] = {"own": OWN, "inbox": INBOX, "peer": PEER, "ledger": LEDGER}
 
 
-#: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`.
+#: Levers whose costs have a column in infos: those that say `CHARGES`, by position in LEVERS.
+CHARGING: tuple[int, ...] = tuple(
+    k for k, lever in enumerate(governance.LEVERS.values()) if getattr(lever, "CHARGES", False)
+)
+#: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`, which writes
+#: the reward behind them.
 INFO: tuple[str, ...] = (
     "payoff_initiator", "payoff_counterparty", "task_pay", "rejected_cost", "penalty",
     "initiated", "initiated_accepted", "expired", "received", "received_accepted",
     "deal_p", "deal_tau", "deal_payoff", "illegal_actions", "bounced", "failed_audit", "violation",
     "frozen", "quarantined", "reputation", "resources",
-    *(f"cost_{lever}" for lever in governance.LEVERS),
+    *(f"cost_{list(governance.LEVERS)[k]}" for k in CHARGING),
 )  # fmt: skip
 #: The market as a whole, for `state()`: row features, then these of every agent. In the order of `global_state`.
 STATE_ROW: dict[str, Feature] = {

@@ -10,7 +10,7 @@ from typing import Any
 from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.contacts import can_post, can_vote, is_frozen
-from swarm_env.core.features import SIGNAL_BOUND
+from swarm_env.core.features import CHARGING, SIGNAL_BOUND
 from swarm_env.core.proxy import clip
 from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market
 
@@ -184,13 +184,14 @@ def _write_info(market: Market, i: int, out: Any) -> None:
     out[17] = is_frozen(agent, market.row.epoch)
     out[18] = market.row.epoch < agent.quarantined_until
     out[19], out[20] = agent.reputation, agent.resources
-    for k in range(len(outcome.levers)):
-        out[21 + k] = outcome.levers[k]
+    for k in range(len(CHARGING)):
+        out[21 + k] = outcome.levers[CHARGING[k]]
+    out[21 + len(CHARGING)] = outcome.reward
 
 
 @rule
 def observe(market: Market, observation: Any, mask: Any, info: Any) -> None:
-    """Write every learner's observation (L, F), mask (L, M) and info (L, len(INFO))."""
+    """Write every learner's observation (L, F), mask (L, M) and info (L, len(INFO) + 1)."""
     for i in range(len(market.agents)):
         learner = market.agents[i].learner
         if learner < 0:

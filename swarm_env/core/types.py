@@ -8,6 +8,7 @@ I inbox slots, P peer slots, W interactions remembered, K levers.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -273,9 +274,10 @@ class View(NamedTuple):
 
     observation: NDArray[np.float32]  # (B, L, F)
     mask: NDArray[np.int8]  # (B, L, M)
-    info: NDArray[np.float64]  # (B, L, len(INFO)), or (B, 0, len(INFO)) if nobody asks for it
+    info: NDArray[np.float64]  # (B, L, len(INFO) + 1): infos, reward; (B, 0, ...) if nobody asks for it
 
 
+@cache  # one object a record: Numba tells equal but distinct dtypes apart field by field, at every call
 def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
     """The dtype of a record class, in the order of its annotations; `plain` as for `table`."""
     fields: list[tuple[Any, ...]] = []

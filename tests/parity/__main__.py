@@ -47,7 +47,9 @@ def insert(text: str, name: str, content: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m tests.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"any of {', '.join(CHECKS)} (default: all)")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/parity.md")
     parser.add_argument("--machine", default=machine.kind(), help="kind of machine, for the report")

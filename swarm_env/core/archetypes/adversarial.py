@@ -48,12 +48,19 @@ def is_target(market: Market, i: int, j: int) -> bool:
 
 
 @rule
+def _baits(market: Market, i: int) -> bool:
+    """Whether it wastes its turn on a bait, answering what waits for it only at the step's end [S]."""
+    bait = random.uniform(market.row.step_key, i, random.IDLE) < BAIT_CHANCE
+    return bool(market.agents[i].resources > BAIT_RESOURCES and bait)
+
+
+@rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """Allies, targets and trades; a collaboration is mostly a waste of time [S]."""
     if is_ally(market, initiator) or is_target(market, i, initiator):
         return True
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
-    if on_turn:
+    if on_turn and not _baits(market, i):
         return bool(u < OTHER_CHANCE)
     return contacts.is_trade(market.agents[initiator].proposal.conduct) or u < COLLABORATION_CHANCE
 
@@ -79,7 +86,7 @@ _choose_exposed = contacts.chooser(_exposed)
 def act(market: Market, i: int) -> Intent:
     """Attack when rested, disrupt by posts, vote targets down, else exploit whoever there is [S]."""
     agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
-    if agent.resources > BAIT_RESOURCES and random.uniform(key, i, random.IDLE) < BAIT_CHANCE:
+    if _baits(market, i):
         return contacts.idle()
     u = random.uniform(key, i, random.INTERACT_PEER)
     victim = _choose_attackable(market, i, u)

@@ -24,6 +24,9 @@ class Config(Section):
     audit_threshold_p: float = Field(default=0.5, ge=0, le=1, description="p below which an audit fails")
 
 
+CHARGES = True  #: its costs have a column in infos
+
+
 @rule
 def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     """With audit_probability, if p < threshold: c_a += pen, reputation -= pen, pen = (threshold-p)*multiplier [S]."""

@@ -35,6 +35,9 @@ class Config(Section):
     collusion_clear_history_on_epoch: bool = Field(default=False, description="forget the dealings after each epoch")
 
 
+CHARGES = True  #: its costs have a column in infos
+
+
 @rule
 def pair_score(params: Any, count: int, accepted: float, correlation: float, mean_p: float, z: float) -> float:
     """Suspicion of a pair in [0, 1] [S]: .25 frequency + .3 correlation + .2 acceptance + .25 low quality.

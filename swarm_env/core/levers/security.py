@@ -43,6 +43,9 @@ class Config(Section):
     security_clear_history_on_epoch: bool = Field(default=False, description="forget the interactions after each epoch")
 
 
+CHARGES = True  #: its costs have a column in infos
+
+
 REACH = 256  #: agents that one laundering search visits at most, so that large markets stay linear
 CHAIN = 5  #: harmful dealings followed from each victim (SWARM 3)
 

@@ -22,6 +22,9 @@ class Config(Section):
     transaction_tax_split: float = Field(default=0.5, ge=0, le=1, description="initiator's share of the tax")
 
 
+CHARGES = True  #: its costs have a column in infos
+
+
 @rule
 def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     """Accepted: rate * (max(S, 0) + |tau|), with the scenario's own payoffs (SWARM hard-codes 2 and 1)."""
