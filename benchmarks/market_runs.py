@@ -18,9 +18,9 @@ from swarm_env.core.types import State, View
 Actions = list[dict[str, Any]]
 
 
-def environment_steps(scenario: str, num_steps: int) -> Callable[[], int]:
+def environment_steps(scenario: str, num_steps: int, infos: bool = True) -> Callable[[], int]:
     """Episodes of the ParallelEnv, reset included: `num_steps` steps or more, all agents learners."""
-    env = swarm_env.parallel_env(scenario, learners="all")
+    env = swarm_env.parallel_env(scenario, learners="all", infos=infos)
     episodes = [_record(env, seed) for seed in range(max(1, -(-num_steps // env.scenario.num_steps)))]
 
     def play() -> int:

@@ -30,9 +30,10 @@ BATCHES = (1, 32, 1024)
 def environments(repeats: int) -> None:
     """Every shipped scenario through the PettingZoo API, all agents learners."""
     contenders = {name: market_runs.environment_steps(name, 4800) for name in shipped()}
+    contenders[f"{WALTZ}, infos=False"] = market_runs.environment_steps(WALTZ, 4800, infos=False)
     rows = []
     for name, measured in rates(contenders, repeats).items():
-        agents = swarm_env.load_scenario(name).num_agents
+        agents = swarm_env.load_scenario(name.partition(",")[0]).num_agents
         rows.append((name, str(agents), *measured.show(), f"{measured.median * agents:,.0f}"))
     print("\nParallelEnv: dict observations, random legal actions, reset included\n")
     print(markdown(("scenario", "agents", "env-steps/s", "range", "per CPU second", "agent-steps/s"), rows), flush=True)
@@ -56,6 +57,7 @@ def against_swarm(repeats: int) -> None:
     waltz = swarm_env.load_scenario(WALTZ)
     contenders = {
         f"swarm_env, {WALTZ}": (waltz.num_agents, market_runs.environment_steps(WALTZ, 4800)),
+        "the same with infos=False": (waltz.num_agents, market_runs.environment_steps(WALTZ, 4800, infos=False)),
         "SWARM's bridge, as many agents and steps": (
             waltz.num_agents, bridge_steps(waltz.num_agents, waltz.num_steps, 4)
         ),
@@ -66,7 +68,7 @@ def against_swarm(repeats: int) -> None:
     rows = []
     for name, (agents, _) in contenders.items():
         agent_steps = measured[name].median * agents
-        ratio = "" if agent_steps == ours else f"{ours / agent_steps:.1f} times"
+        ratio = "" if agent_steps == ours else f"{ours / agent_steps:.2f} times"
         rows.append((name, str(agents), *measured[name].show(), f"{agent_steps:,.0f}", ratio))
     columns = ("environment", "agents", "env-steps/s", "range", "per CPU second", "agent-steps/s", "ours is faster by")
     print("\nPettingZoo environments: random actions drawn beforehand, reset included\n")

@@ -171,7 +171,7 @@ def select(names: Sequence[str], learners: Learners) -> tuple[str, ...]:
         fits = set(names) if pattern == "all" else {name for name in names if fnmatchcase(name, pattern)}
         if not fits:
             near = difflib.get_close_matches(pattern, names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             raise ValueError(f"learners: {pattern!r} fits no agent{hint} Agents: {shown}")
         chosen |= fits

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import decide, observe, respond, turn
 from swarm_env.core.types import PROPOSE
-from swarm_env.scenario import load_scenario
+from swarm_env.scenario import ScenarioError, load_scenario
 from swarm_env.testing import plain_market
 
 
@@ -104,13 +104,14 @@ def test_small_world_rewires_the_share_it_says():
 
 @pytest.mark.parametrize("count", range(2, 8))
 def test_small_world_with_neighbours_enough_links_everybody(count):
-    """Asked for at least as many nearest neighbours as there are others, an agent has them all, also if odd."""
-    for k in range(max(count - 1, 2), count + 3):
+    """Asked for at least as many nearest neighbours as there are others, an agent has them all."""
+    for k in range(2 * (count // 2), count + 4, 2):
         assert degrees(count, topology="small_world", params={"k": k, "p": 0.3}) == [count - 1] * count
 
 
-def test_small_world_with_an_odd_k_has_the_even_number_below():
-    assert degrees(9, topology="small_world", params={"k": 5, "p": 0.0}) == [4] * 9
+def test_small_world_with_an_odd_k_does_not_load():
+    with pytest.raises(ScenarioError, match=r"k: 5 is out of range; allowed: .* a multiple of 2"):
+        degrees(9, topology="small_world", params={"k": 5, "p": 0.0})
 
 
 def test_scale_free_brings_m_edges_with_every_new_agent():

@@ -41,6 +41,7 @@ CHANGES: dict[str, Any] = {
     "market.safety_threshold": 0.7,
     "market.history_per_agent": 1,
     "network.topology": "ring",
+    "network.k_neighbors": 2,
     "network.max_edge_weight": 0.5,
     "network.edge_probability": 0.9,
     "network.m_edges": 3,

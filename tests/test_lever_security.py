@@ -140,10 +140,10 @@ def test_laundering_is_reputation_gained_along_a_chain_of_accepted_dealings(edge
 
 def test_contagion_is_harm_that_its_victim_passes_on_twice():
     m = market()
-    for n, (i, j) in enumerate([(0, 1), (1, 2), (1, 3)]):
+    for n, (i, j) in enumerate([(4, 1), (1, 2), (1, 3)]):
         record(m, i, j, p=0.25, at=6 * n)
     risk = 0.6 * (0.5 + 3 / (1.2 + 0.01) / 10)  # three reached in 1.2 epochs
-    assert threats(m) == pytest.approx([risk, 0.3 * risk, 0.3 * risk, 0.3 * risk, 0])
+    assert threats(m) == pytest.approx([0, 0.3 * risk, 0.3 * risk, 0.3 * risk, risk])
 
 
 NO_CONTAGION = {
@@ -276,7 +276,8 @@ def test_a_quarantine_ends_with_its_epochs_and_what_it_was_for_counts_no_more(fr
         ({"p": 0.29}, 0.7, 0.3 + 0.21),
         ({"p": 0.3}, 1.0, 0.0),  # .3 in all
         ({"p": 0.29, "accepted": False}, 1.0, 0.0),
-        ({"misuse": 1, "rejections": 1}, 0.5, 0.2 + 0.15 + 0.15),  # at the threshold
+        ({"misuse": 1, "rejections": 2}, 0.0, 0.5),  # at the threshold
+        ({"misuse": 1, "rejections": 1}, 0.51, 0.2 + 0.15 + 0.153),
         ({"misuse": 1, "rejections": 1}, 0.49, 0.0),
         ({"misuse": 5, "rejections": 5}, 0.0, 0.4 + 0.3),
         ({"misuse": 5, "rejections": 5, "p": 0.1}, 1.0, 1.0),
@@ -285,7 +286,7 @@ def test_a_quarantine_ends_with_its_epochs_and_what_it_was_for_counts_no_more(fr
 def test_realtime_a_suspicious_dealing_costs_the_initiator_and_half_of_it_the_other(terms, threat, score):
     m = market(realtime_penalty=True, realtime_rate=0.4)
     record(m, 0, 1, **terms)
-    m.agents[0].threat = threat + 1e-12
+    m.agents[0].threat = threat
     effect = security.on_interaction(m, 0, m.agents[0].deal)
     assert effect == pytest.approx(nothing()._replace(c_a=0.4 * score, c_b=0.2 * score))
 

@@ -264,13 +264,13 @@ def test_a_freeze_ends_at_its_epoch_clears_the_violations_and_keeps_the_window()
 
 
 def test_violations_short_of_the_limit_are_not_forgiven_with_the_epoch():
-    m = breaker()
+    m = breaker(freeze_duration_epochs=1)
     settle(m, 0.2)
     for _ in range(3):
         epoch(m)
     assert m.agents[0].violations == 1
     settle(m, 0.2)
-    assert m.agents[0].frozen_until == 3 + 2
+    assert m.agents[0].frozen_until == 3 + 1
 
 
 EVERYTHING = {

@@ -228,3 +228,12 @@ def test_interactions_ledger_and_state_have_their_shapes() -> None:
         assert env.state_space.contains(env.state())
         assert all(view.shape == (env.compiled.inbox, 6) for view in env.ledger().values())
     assert seen > 20
+
+
+def test_without_infos_everything_else_is_the_same() -> None:
+    full, bare = native("strict_governance"), native("strict_governance", infos=False)
+    for (seen, paid, *_, infos), (again, same, *_, none) in zip(play(full, 5, 40), play(bare, 5, 40), strict=True):
+        assert paid == same
+        assert all(np.array_equal(seen[a]["observation"], again[a]["observation"]) for a in seen)
+        assert set(infos) == set(none)
+        assert not any(none.values())

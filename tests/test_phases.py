@@ -106,12 +106,12 @@ def test_both_parties_learn_from_an_answer(accepted, trust):
     m = market()
     pair = (contact(m, 0, 1), contact(m, 1, 0))
     for side in pair:
-        side.trust = 0.8
+        side.trust, side.won = 0.8, 0.85
     for n in (1, 2):
         p = settle(m, accepted).p
         assert [side.met for side in pair] == [n, n]
         assert [side.met_p for side in pair] == pytest.approx([n * p] * 2)
-        assert [side.won for side in pair] == pytest.approx([0.5 + 0.1 * n * accepted] * 2)
+        assert [side.won for side in pair] == pytest.approx([min(0.85 + 0.1 * n * accepted, 1)] * 2)
         if n == 1:
             assert [side.trust for side in pair] == pytest.approx([trust] * 2)
     assert contact(m, 0, 2).met == contact(m, 2, 0).met == 0

@@ -81,7 +81,8 @@ def _describe_type(annotation: Any, field: FieldInfo) -> str:
     if bool in kinds:
         return "true or false"
     name = "a whole number" if int in kinds else "a number" if float in kinds else "text"
-    return name + _describe_range(field)
+    steps = [bound.multiple_of for bound in field.metadata if hasattr(bound, "multiple_of")]
+    return name + _describe_range(field) + "".join(f", a multiple of {step}" for step in steps)
 
 
 def _a_section(section: type[Section]) -> str:
@@ -220,7 +221,7 @@ def _wrong(error: str, value: Any, field: FieldInfo, message: str) -> tuple[str,
         return f"{shown} is out of range", ""
     if error.endswith("_type") or error == "int_from_float":
         return f"{shown} has the wrong type, {kind(value)}", _hint(error, value)
-    if error.startswith(("greater_than", "less_than")):
+    if error.startswith(("greater_than", "less_than", "multiple_of")):
         return f"{shown} is out of range", ""
     if error.startswith(("string", "too_")):
         return f"{shown} is not allowed", ""

@@ -38,7 +38,9 @@ class Network(Spelled):
 
     enabled: bool = Field(default=True, description="whether contacts are limited to neighbours")
     topology: Topology = Field(default="complete", description="shape of the network")
-    k_neighbors: int = Field(default=4, ge=2, le=1_000_000, description="small_world: nearest neighbours of a node")
+    k_neighbors: int = Field(
+        default=4, ge=2, le=1_000_000, multiple_of=2, description="small_world: nearest neighbours of a node, even"
+    )
     rewire_probability: float = Field(default=0.1, ge=0, le=1, description="small_world: chance of rewiring an edge")
     m_edges: int = Field(default=2, ge=1, le=1_000_000, description="scale_free: edges that a new node brings")
     edge_probability: float = Field(default=0.5, ge=0, le=1, description="random_erdos_renyi: chance of each edge")

@@ -30,7 +30,6 @@ OTHER_CHANCE, COLLABORATION_CHANCE = (
     0.3,
 )  #: chance of accepting others, on its turn and collaborations later [S]
 RICH = 50.0  #: resources above which an honest agent is a target [S]
-COOLDOWN = 2  #: steps an attack keeps it from the next [S]
 
 
 @rule

@@ -27,6 +27,7 @@ CONDUCT = HONEST
 #: columns of `Agent.traits`, in the order of Config
 THRESHOLD, TRUST_WEIGHT, POST_CHANCE, VOTE_CHANCE, INTERACT_CHANCE = range(len(Config.model_fields))
 
+ROUNDING = 1e-12  #: so that .3t + .35 >= .5 holds at t = .5 exactly
 LEAST_TRUST = 0.3  #: trust below which it proposes to nobody [S]
 SOLO_CHANCE = 0.15  #: chance that it turns to solo work first ([S]: a bounty, which fails without a marketplace)
 SOLO_RESOURCES = 20.0  #: resources it needs for that [S]
@@ -37,10 +38,10 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
     """On its turn by trust alone, at the step's end by a score that favours collaborations over trades [S]."""
     traits, trust = market.agents[i].traits, market.contacts[edge].trust
     if on_turn:
-        return bool(trust >= traits[THRESHOLD] - 0.1)
+        return bool(trust >= traits[THRESHOLD] - 0.1 - ROUNDING)
     score = trust * traits[TRUST_WEIGHT] + 0.5 * (1.0 - traits[TRUST_WEIGHT])
     trade = contacts.is_trade(market.agents[initiator].proposal.conduct)
-    return bool(score >= traits[THRESHOLD] + (0.1 if trade else -0.1) - 1e-12)  # .3t+.35 >= .5 at t = .5 exactly
+    return bool(score >= traits[THRESHOLD] + (0.1 if trade else -0.1) - ROUNDING)
 
 
 @rule
