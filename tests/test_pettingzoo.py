@@ -99,7 +99,7 @@ def test_whole_episodes_repeat_under_a_seed_and_differ_between_seeds(scenario: s
 
 
 def test_constructors_and_registry() -> None:
-    aec = market_v1.env("baseline") if False else market_v1.env(scenario="baseline", learners="honest_*")
+    aec = market_v1.env(scenario="baseline", learners="honest_*")
     aec.reset(seed=1)
     assert aec.possible_agents == ["honest_1", "honest_2", "honest_3"]
     made = pettingzoo.make("parallel", "swarm/baseline-v1", learners="deceptive_1", max_cycles=3)
