@@ -6,7 +6,7 @@ import argparse
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import Any
+from types import ModuleType
 
 from rich.console import Console
 from rich.markup import escape
@@ -169,26 +169,26 @@ def _settings(config: type[Section]) -> list[tuple[str, str, str]]:
     return [(name, str(field.default), escape(field.description or "")) for name, field in fields]
 
 
-def _first_line(module: Any) -> str:
+def _first_line(module: ModuleType) -> str:
     return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _with_settings(table: Table, registry: dict[str, ModuleType]) -> Table:
+    """A registry of modules: each with its settings below it."""
+    for name, module in registry.items():
+        table.add_row(f"[bold]{name}[/bold]", "", "", escape(_first_line(module)))
+        for row in _settings(module.Config):
+            table.add_row("", *row)
+    return table
 
 
 def _lever_table() -> Table:
     table = _listing("levers, in the order in which they act", "lever", "key under governance:", "default", "meaning")
-    for name, module in LEVERS.items():
-        table.add_row(f"[bold]{name}[/bold]", "", "", _first_line(module))
-        for row in _settings(module.Config):
-            table.add_row("", *row)
-    return table
+    return _with_settings(table, LEVERS)
 
 
 def _archetype_table() -> Table:
-    table = _listing("archetypes", "type", "key under config:", "default", "meaning")
-    for name, module in ARCHETYPES.items():
-        table.add_row(f"[bold]{name}[/bold]", "", "", _first_line(module))
-        for row in _settings(module.Config):
-            table.add_row("", *row)
-    return table
+    return _with_settings(_listing("archetypes", "type", "key under config:", "default", "meaning"), ARCHETYPES)
 
 
 def _metric_table() -> Table:
