@@ -55,42 +55,54 @@ def clear_outcome(outcome: Any) -> None:
     outcome.levers[:] = 0.0
 
 
+@rule
+def advance_row(table: Any, state: Any, view: Any, actions: Any, b: int) -> None:
+    """Play one step of environment b."""
+    row = state.rows[b]
+    agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+    market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
+    begin(market)
+    decide(market, actions[b])
+    respond(market)
+    act(market)
+    turn(market)
+    observe(market, view.observation[b], view.mask[b], view.info[b])
+
+
+@rule
+def reset_row(table: Any, initial: Any, state: Any, view: Any, b: int) -> None:
+    """Start the episode that `rows.seed` and `rows.episode` name in environment b, from the initial state."""
+    row = state.rows[b]
+    start = initial.rows[row.params]
+    params = table[row.params]
+    row.key = random.episode_key(row.seed, row.episode)
+    row.step_key = random.step_key(row.key, 0)
+    row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
+    row.toxicity, row.mean_p = start.toxicity, start.mean_p
+    row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
+    row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
+    for i in range(state.agents.shape[1]):
+        state.agents[b, i] = initial.agents[row.params, i]
+        state.agents[b, i].resources = params.initial_resources
+    for edge in range(state.contacts.shape[1]):
+        state.contacts[b, edge] = initial.contacts[row.params, edge]
+        state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
+    for edge in range(state.pairs.shape[1]):
+        state.pairs[b, edge] = initial.pairs[row.params, edge]
+    agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
+    market = Market(params, row, agents, contacts, pairs, state.assessments[b], state.history[b])
+    observe(market, view.observation[b], view.mask[b], view.info[b])
+
+
 @kernel
 def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -> None:
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
-        row = state.rows[b]
-        agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
-        market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
-        begin(market)
-        decide(market, actions[b])
-        respond(market)
-        act(market)
-        turn(market)
-        observe(market, view.observation[b], view.mask[b], view.info[b])
+        advance_row(table, state, view, actions, b)
 
 
 @kernel
 def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> None:
-    """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1, from the initial state."""
+    """Start the episodes of rows lo..hi-1, see `reset_row`."""
     for b in range(lo, hi):
-        row = state.rows[b]
-        start = initial.rows[row.params]
-        params = table[row.params]
-        row.key = random.episode_key(row.seed, row.episode)
-        row.step_key = random.step_key(row.key, 0)
-        row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
-        row.toxicity, row.mean_p = start.toxicity, start.mean_p
-        row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
-        row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
-        for i in range(state.agents.shape[1]):
-            state.agents[b, i] = initial.agents[row.params, i]
-            state.agents[b, i].resources = params.initial_resources
-        for edge in range(state.contacts.shape[1]):
-            state.contacts[b, edge] = initial.contacts[row.params, edge]
-            state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
-        for edge in range(state.pairs.shape[1]):
-            state.pairs[b, edge] = initial.pairs[row.params, edge]
-        agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
-        market = Market(params, row, agents, contacts, pairs, state.assessments[b], state.history[b])
-        observe(market, view.observation[b], view.mask[b], view.info[b])
+        reset_row(table, initial, state, view, b)
