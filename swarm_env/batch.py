@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
-from swarm_env.core.types import Scene, State, View, table
+from swarm_env.core.types import DESK, Scene, State, View, table
 from swarm_env.spaces import MaskedMultiDiscrete
 
 FORMAT = 1  #: of a snapshot
@@ -79,8 +79,9 @@ class MarketVectorEnv:
         self.state_tables.rows["params"] = which
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
-        bounds = np.linspace(0, num_envs, min(num_threads, num_envs) + 1).astype(int)
-        self._ranges = list(pairwise(bounds.tolist()))
+        desks = len(self.state_tables.deals)  # rows that share one go to one thread
+        bounds = np.linspace(0, desks, min(num_threads, desks) + 1).astype(int) * DESK
+        self._ranges = list(pairwise(np.minimum(bounds, num_envs).tolist()))
         self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
         self._seed, self._started = seed, False
         self._make_spaces()
