@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARITY := .venv-parity
+CUDA := .venv-cuda
 SCENARIOS := alignment_waltz_targeted_feedback macpo_weak_to_strong
 METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_initiator,conditional_loss_counterparty
 
@@ -16,7 +17,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench incentives parity golden clean \
+.PHONY: help setup test lint types check bench cuda-ptx incentives parity golden clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo "test                     the default test suite"
 	@echo "lint, types, check       ruff; mypy --strict; both and the tests"
 	@echo "bench                    throughput, start-up times and memory on this machine"
+	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
@@ -64,6 +66,16 @@ check: test lint types
 bench: $(READY)
 	$(BIN)/python benchmarks/throughput.py
 
+$(CUDA)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable . pytest hypothesis numba-cuda==0.30.4 nvidia-nvvm nvidia-cuda-nvcc nvidia-cuda-nvrtc
+	@touch $@
+
+cuda-ptx: $(CUDA)/.ready
+	$(CUDA)/bin/python -m pytest tests/test_cuda.py -k compile
+
 incentives: $(READY)
 	$(BIN)/python benchmarks/incentives.py --write
 
@@ -80,4 +92,4 @@ parity: $(PARITY)/.ready
 	$(PARITY)/bin/python -m tests.parity --write
 
 clean:
-	rm -rf $(VENV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PARITY) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
