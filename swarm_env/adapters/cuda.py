@@ -9,6 +9,7 @@ One GPU a process: the current one. Choose it with CUDA_VISIBLE_DEVICES.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swarm_env.batch import MarketVectorEnv
+from swarm_env.catalog import Source
+from swarm_env.compile import Learners
 from swarm_env.core import features
 from swarm_env.core.compiled import JIT
 from swarm_env.core.types import State, View
@@ -83,25 +86,31 @@ class CudaVectorEnv(MarketVectorEnv):
     - `snapshot` and `restore` do pass through the host; snapshots are those of the CPU, and either takes the other's.
 
     Draws, and all that follows from +, -, *, / and square roots, are the CPU's to the bit; exp, log, cos and powers
-    come from NVIDIA's libdevice and may differ from the CPU's library in the last place.
+    come from NVIDIA's libdevice and may differ from the CPU's library in the last place (benchmarks/libdevice.py).
 
     Raises:
         ValueError: as for `MarketVectorEnv`, or num_threads other than 1. ImportError, RuntimeError: see `find_device`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.device = find_device()
-        super().__init__(*args, **kwargs)
-        if len(self._ranges) > 1:
-            self.close()
+    def __init__(
+        self,
+        scenario: Source | Sequence[Source],
+        num_envs: int,
+        learners: Learners = "all",
+        num_threads: int = 1,
+        seed: int = 0,
+        copy: bool = False,
+    ) -> None:
+        if num_threads != 1:
             raise ValueError("num_threads is for the CPU; device='cuda' takes one thread an environment")
+        self.device = find_device()
+        super().__init__(scenario, num_envs, learners, num_threads, seed, copy)
         self._table_there = self._to_device(self._table)
         self._initial_there = self._to_device(self._initial)
         self._seats = torch.as_tensor(self._learners, device=self.device)
         self._every_row = torch.arange(self.num_envs, device=self.device)
-        self._clock = 0  # steps of the batch so far; and when each row's episode ends:
-        self._ends: NDArray[np.int64] = self._clock + self._steps
-        self._next_end = int(self._ends.min())
+        self._clock = 0  # steps of the batch so far
+        self._end_at(self._clock + self._steps)
 
     def _allocate(self, which: NDArray[np.int64]) -> None:
         one, shown = self.compiled.allocate(1, infos=False)
@@ -155,6 +164,7 @@ class CudaVectorEnv(MarketVectorEnv):
         return self._observations(), {}
 
     def _end_at(self, ends: NDArray[np.int64]) -> None:
+        """Keep at which `_clock` each row's episode ends, (B,), and the first of them."""
         self._ends, self._next_end = ends, int(ends.min())
 
     def step(self, actions: ArrayLike | torch.Tensor) -> tuple[dict[str, Any], Any, Any, Any, dict[str, Any]]:

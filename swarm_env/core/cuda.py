@@ -75,5 +75,10 @@ def unfused() -> Iterator[None]:
 
 def launch(kernel: Any, threads: int, stream: Any, *arguments: Any) -> None:
     """Run a kernel in at least that many threads; the first launch for arrays of a layout compiles it."""
-    with unfused():
-        kernel[(threads + BLOCK - 1) // BLOCK, BLOCK, stream](*arguments)
+    warns = cuda.config.CUDA_LOW_OCCUPANCY_WARNINGS
+    cuda.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a few rows leave most of a GPU idle: that is no mistake
+    try:
+        with unfused():
+            kernel[(threads + BLOCK - 1) // BLOCK, BLOCK, stream](*arguments)
+    finally:
+        cuda.config.CUDA_LOW_OCCUPANCY_WARNINGS = warns
