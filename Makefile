@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARITY := .venv-parity
 CUDA := .venv-cuda
+RLLIB := .venv-rllib
+BENCH := .venv-bench
+PEERS := swarm-safety==1.9.0 mpe2 vmas supersuit jaxmarl
 SCENARIOS := alignment_waltz_targeted_feedback macpo_weak_to_strong
 METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_initiator,conditional_loss_counterparty
 
@@ -17,7 +20,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench cuda-ptx incentives parity golden clean \
+.PHONY: help setup test lint types check bench cuda-ptx incentives parity rllib golden clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -26,10 +29,11 @@ help:
 	@echo "run-alignment-analyze    swarm analyze on what they left there"
 	@echo "test                     the default test suite"
 	@echo "lint, types, check       ruff; mypy --strict; both and the tests"
-	@echo "bench                    throughput, start-up times and memory on this machine"
+	@echo "bench                    us beside the peers, in $(BENCH), into benchmarks/results.json and docs/performance.md"
 	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
+	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
 
 $(READY): pyproject.toml constraints.txt
@@ -63,8 +67,20 @@ types: $(READY)
 
 check: test lint types
 
-bench: $(READY)
-	$(BIN)/python benchmarks/throughput.py
+# peers come one by one, torch named each time (no resolver may take another); one that does not install is recorded
+$(BENCH)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		torch==2.13.0 scipy --editable '.[sb3]'
+	@for peer in $(PEERS); do \
+		echo "$$peer"; \
+		$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+			torch==2.13.0 $$peer || echo "$$peer does not install: its measurements will say so"; done
+	@touch $@
+
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks.run
 
 $(CUDA)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
@@ -91,5 +107,17 @@ $(PARITY)/.ready: pyproject.toml
 parity: $(PARITY)/.ready
 	$(PARITY)/bin/python -m tests.parity --write
 
+# torch alone is held to constraints.txt: Ray pins an older Gymnasium than the rest of it
+$(RLLIB)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(RLLIB)
+	grep '^torch==' constraints.txt > $(RLLIB)/torch.txt
+	$(RLLIB)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(RLLIB)/torch.txt \
+		--editable '.[rllib]' pytest hypothesis
+	@touch $@
+
+rllib: $(RLLIB)/.ready
+	$(RLLIB)/bin/python -m pytest tests/rllib tests/test_gymnasium.py tests/test_gymnasium_vector.py
+
 clean:
-	rm -rf $(VENV) $(PARITY) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PARITY) $(RLLIB) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,7 +60,7 @@ def play(scenario: Scenario, conduct: int, accept_all: bool, seeds: int) -> NDAr
         actions[:, row, compiled.inbox + 1] = step % min(others, compiled.peers)
         actions[:, row, compiled.inbox + 2] = conduct
         compiled.advance(state, view, actions, 0, seeds)
-        total += state.agents["outcome"]["reward"][:, focal]
+        total += state.agents["reward"][:, focal]
     return total / scenario.num_steps
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("swarm-env", "swarm-safety", "numpy", "numba", "pydantic", "gymnasium", "pettingzoo")
+PEERS = ("mpe2", "vmas", "torch", "jax", "jaxmarl", "stable-baselines3", "sb3-contrib", "supersuit", "swarm-safety")
 
 
 def cpu_model() -> str:
@@ -30,6 +31,17 @@ def versions() -> str:
         except metadata.PackageNotFoundError:
             continue
     return ", ".join([f"Python {platform.python_version()}", *found])
+
+
+def packages() -> dict[str, str | None]:
+    """Version of Python, of what we stand on and of every peer; None where one is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in dict.fromkeys((*PACKAGES, *PEERS)):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def load() -> str:

@@ -1,4 +1,4 @@
-"""Clocks: medians over interleaved repeats, so that a neighbour's burst does not fall on one contender alone.
+"""Commands timed from outside: medians over interleaved repeats, so that a burst does not fall on one alone.
 
 Processor time stands beside wall time: on a machine of one's own they agree, on a shared one the first tells what the
 work took and the second what the neighbours left of it.
@@ -36,20 +36,6 @@ class Measured(NamedTuple):
 def _measured(pairs: Sequence[tuple[float, float]]) -> Measured:
     wall, processor = zip(*pairs, strict=True)
     return Measured(median(wall), min(wall), max(wall), median(processor))
-
-
-def rates(contenders: Mapping[str, Callable[[], int]], repeats: int) -> dict[str, Measured]:
-    """Steps a second of each contender; a contender plays and returns how many steps that were."""
-    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for contender in contenders.values():
-        contender()  # caches warm, code compiled
-    for _ in range(repeats):
-        for name, contender in contenders.items():
-            start, used = time.perf_counter(), time.process_time()
-            steps = contender()
-            wall, processor = time.perf_counter() - start, time.process_time() - used
-            seen[name].append((steps / wall, steps / processor))
-    return {name: _measured(values) for name, values in seen.items()}
 
 
 def walls(commands: Mapping[str, Sequence[str]], repeats: int, folder: str) -> dict[str, Measured]:

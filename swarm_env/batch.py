@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
-from swarm_env.core.types import State, View, table
+from swarm_env.core.types import Scene, State, View, table
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
@@ -65,7 +65,7 @@ class MarketVectorEnv:
         if num_envs < 1 or num_threads < 1:
             raise ValueError(f"num_envs and num_threads must be at least 1, got {num_envs} and {num_threads}")
         self.num_envs, self.copy = num_envs, copy
-        self.compiled, self._table, self._initial, which = _compile(scenario, num_envs, learners)
+        self.compiled, self._scene, self._initial, which = _compile(scenario, num_envs, learners)
         if not self.compiled.learner_names:
             raise ValueError("learners: an environment needs at least one")
         self.possible_agents = list(self.compiled.learner_names)
@@ -73,8 +73,8 @@ class MarketVectorEnv:
         self.state_tables: State
         self._view: View
         self._allocate(which)
-        self._steps = self._table["n_epochs"][which] * self._table["steps_per_epoch"][which]
-        self._learners = np.flatnonzero(self._initial.agents["learner"][0] >= 0)
+        self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
+        self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
         bounds = np.linspace(0, num_envs, min(num_threads, num_envs) + 1).astype(int)
         self._ranges = list(pairwise(bounds.tolist()))
         self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
@@ -82,8 +82,8 @@ class MarketVectorEnv:
         self._make_spaces()
 
     def _allocate(self, which: NDArray[np.int64]) -> None:
-        """Room for the rows; which (B,): the row of the parameter table that each plays by."""
-        self.state_tables, self._view = self.compiled.allocate(self.num_envs, infos=False)
+        """Room for the rows; which (B,): the row of the scenes that each plays in."""
+        self.state_tables, self._view = self.compiled.allocate(self.num_envs, infos=False, watched=False)
         self.state_tables.rows["params"] = which
 
     def _make_spaces(self) -> None:
@@ -111,7 +111,7 @@ class MarketVectorEnv:
             rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        self._each(lambda lo, hi: step.reset(self._table, self._initial, self.state_tables, self._view, lo, hi))
+        self._each(lambda lo, hi: step.reset(self._scene, self._initial, self.state_tables, self._view, lo, hi))
         return self._observations(), {}
 
     def _starts_over(self, seed: int | None) -> bool:
@@ -146,8 +146,8 @@ class MarketVectorEnv:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != shape:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
-        self._each(lambda lo, hi: step.advance(self._table, self.state_tables, self._view, chosen, lo, hi))
-        rewards = self.state_tables.agents["outcome"]["reward"][:, self._learners]
+        self._each(lambda lo, hi: step.advance(self._scene, self.state_tables, self._view, chosen, lo, hi))
+        rewards = self._view.reward.copy()
         over = self.state_tables.rows["step"] >= self._steps
         infos = self._finish(np.flatnonzero(over)) if over.any() else {}
         truncations = np.repeat(over[:, None], self.num_learners, axis=1)
@@ -165,7 +165,7 @@ class MarketVectorEnv:
         tables.rows["episode"][rows] += 1
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for run in np.split(rows, breaks):  # the kernel takes ranges
-            step.reset(self._table, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+            step.reset(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
 
     def _observations(self) -> dict[str, NDArray[Any]]:
@@ -177,14 +177,14 @@ class MarketVectorEnv:
     def state(self) -> NDArray[np.float32]:
         """(B, S): every market as a whole, for centralised critics; a fresh array."""
         out = np.zeros((self.num_envs, len(self.compiled.state_bounds[0])), dtype=np.float32)
-        self._each(lambda lo, hi: observe.global_state(self._table, self.state_tables, out, lo, hi))
+        self._each(lambda lo, hi: observe.global_state(self._scene, self.state_tables, out, lo, hi))
         return out
 
     def ledger(self) -> NDArray[np.float32]:
         """(B, L, I, 6): the overseers' view of every learner's inbox; a fresh array. Never part of an observation."""
         shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(features.LEDGER))
         out = np.zeros(shape, dtype=np.float32)
-        self._each(lambda lo, hi: observe.ledger(self._table, self.state_tables, out, lo, hi))
+        self._each(lambda lo, hi: observe.ledger(self._scene, self.state_tables, out, lo, hi))
         return out[:, self._learners]
 
     def snapshot(self) -> bytes:
@@ -230,7 +230,7 @@ class MarketVectorEnv:
             "format": FORMAT,
             "num_envs": self.num_envs,
             "learners": self.possible_agents,
-            "scenarios": sha256(self._table.tobytes() + self._initial.agents.tobytes()).hexdigest()[:16],
+            "scenarios": sha256(b"".join(part.tobytes() for part in self._scene)).hexdigest()[:16],
         }
 
     def close(self) -> None:
@@ -241,8 +241,8 @@ class MarketVectorEnv:
 
 def _compile(
     scenario: Source | Sequence[Source], num_envs: int, learners: Learners
-) -> tuple[Compiled, NDArray[Any], State, NDArray[np.int64]]:
-    """(first compiled scenario, parameter table (R,), initial states (R, ...), row of the table by environment)."""
+) -> tuple[Compiled, Scene, State, NDArray[np.int64]]:
+    """(first compiled scenario, all scenes (S, ...), initial states (S, ...), scene by environment)."""
     many = isinstance(scenario, Sequence) and not isinstance(scenario, str)
     sources: list[Source] = list(scenario) if many else [scenario]  # type: ignore[arg-type, list-item]
     if many and len(sources) != num_envs:
@@ -259,10 +259,10 @@ def _compile(
                 f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
                 "batch must agree in agents, contacts, learners, slots, and in collusion and security control being on"
             )
-    params = _stack([each.params for each in compiled])
+    scene = Scene(*(_stack(list(parts)) for parts in zip(*(each.scene for each in compiled), strict=True)))
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
     which = np.array([distinct.index(each.content_hash) for each in loaded], dtype=np.int64)
-    return first, params, initial, which if many else np.zeros(num_envs, dtype=np.int64)
+    return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
 
 
 def _stack(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import features, observe, propose, step, types
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.proxy import count_signal
-from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, State, View, table
+from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, Scene, State, View, table
 from swarm_env.scenario import Scenario
 
 DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
@@ -37,7 +37,7 @@ class Compiled:
     scenario: Scenario
     names: tuple[str, ...]  # of all agents
     learner_names: tuple[str, ...]
-    params: NDArray[Any]  # (1,) parameter record
+    scene: Scene  # S = 1
     initial: State  # one environment before its first step, which `reset` copies
     inbox: int  # inbox slots
     peers: int  # peer slots
@@ -79,37 +79,47 @@ class Compiled:
         low, high = ([f[k] for f in seen] for k in (0, 1))
         return np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
 
-    def allocate(self, num_envs: int, infos: bool = True) -> tuple[State, View]:
-        """Room for that many environments, with or without infos; `reset` starts their episodes."""
+    def allocate(self, num_envs: int, infos: bool = True, watched: bool = True) -> tuple[State, View]:
+        """Room for that many environments; `reset` starts their episodes.
+
+        Args:
+            num_envs: B.
+            infos: whether `View.info` is filled.
+            watched: whether anybody will look at what a step did (`State.outcomes`, `State.deals`; infos do).
+        """
         shown = (num_envs, self.num_learners)
         view = View(
             observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
             mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
-            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO) + 1)),
+            reward=np.zeros(shown),
+            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO))),
         )
-        state = State(*(table(part.dtype, num_envs, *part.shape[1:]) for part in self.initial))
-        return state, view
+        shapes = {name: part.shape[1:] for name, part in self.initial._asdict().items()}
+        if not (infos or watched):
+            shapes |= {"outcomes": (1,), "deals": (1,)}
+        kinds = self.initial._asdict()
+        return State(**{name: table(kinds[name].dtype, num_envs, *shape) for name, shape in shapes.items()}), view
 
     def global_state(self, state: State) -> NDArray[np.float32]:
         """(B, S): the market as a whole, for centralised critics; a fresh array."""
         out = np.zeros((len(state.rows), len(self.state_bounds[0])), dtype=np.float32)
-        observe.global_state(self.params, state, out, 0, len(out))
+        observe.global_state(self.scene, state, out, 0, len(out))
         return out
 
     def ledger(self, state: State) -> NDArray[np.float32]:
         """(B, N, I, len(LEDGER)): the overseers' view of every inbox; a fresh array."""
         shape = (len(state.rows), self.num_agents, self.inbox, len(features.LEDGER))
         out = np.zeros(shape, dtype=np.float32)
-        observe.ledger(self.params, state, out, 0, len(out))
+        observe.ledger(self.scene, state, out, 0, len(out))
         return out
 
     def reset(self, state: State, view: View, lo: int, hi: int) -> None:
         """Start the episodes that `rows.seed` and `rows.episode` name in rows lo..hi-1."""
-        step.reset(self.params, self.initial, state, view, lo, hi)
+        step.reset(self.scene, self.initial, state, view, lo, hi)
 
     def advance(self, state: State, view: View, actions: NDArray[np.int64], lo: int, hi: int) -> None:
         """Play a step in rows lo..hi-1; actions int64 (B, L, len(nvec))."""
-        step.advance(self.params, state, view, actions, lo, hi)
+        step.advance(self.scene, state, view, actions, lo, hi)
 
 
 def compile_scenario(scenario: Scenario, learners: Learners = ()) -> Compiled:
@@ -119,37 +129,50 @@ def compile_scenario(scenario: Scenario, learners: Learners = ()) -> Compiled:
     others, limits, view = len(names) - 1, scenario.rate_limits, scenario.view
     inbox = min(others, limits.interactions_per_step) if view.inbox is None else view.inbox
     peers = min(others, DEFAULT_PEERS) if view.peers is None else view.peers
-    params = parameters(scenario, inbox, peers)
-    return Compiled(scenario, names, chosen, params, _initial(scenario, names, chosen, peers), inbox, peers)
+    scene = _scene(scenario, names, chosen, parameters(scenario, inbox, peers))
+    return Compiled(scenario, names, chosen, scene, _initial(scenario, scene, peers), inbox, peers)
 
 
-def _initial(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...], peers: int) -> State:
+def _scene(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...], params: NDArray[Any]) -> Scene:
+    """What never changes: parameters, seats and edges."""
+    start, peer, back = directed(contact_pairs(scenario), len(names))
+    scene = Scene(params, table(types.Seat, 1, len(names)), table(types.Edge, 1, len(peer)))
+    rows, seats, edges = {name: k for k, name in enumerate(chosen)}, scene.seats[0], scene.edges[0]
+    seats["archetype"] = [list(ARCHETYPES).index(name) for name in scenario.archetypes]
+    seats["learner"] = [rows.get(name, -1) for name in names]
+    seats["start"], seats["stop"] = start[:-1], start[1:]
+    seats["traits"] = _traits(scenario)
+    edges["peer"], edges["back"] = peer, back
+    return scene
+
+
+def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
     """One environment as the scenario describes it, before its first step."""
-    num_agents = len(names)
-    start, peer, back = directed(contact_pairs(scenario), num_agents)
+    num_agents, num_edges = scene.seats.shape[1], scene.edges.shape[1]
     governance: Any = scenario.governance
     collusion, security = governance.collusion_detection_enabled, governance.security_enabled
     remembered = scenario.market.history_per_agent * num_agents if security else 1
     state = State(
         rows=table(types.Row, 1),
         agents=table(types.Agent, 1, num_agents),
-        contacts=table(types.Contact, 1, len(peer)),
-        pairs=table(types.Pair, 1, len(peer) if collusion else 1),
+        books=table(types.Book, 1, num_agents),
+        proposals=table(types.Proposal, 1, num_agents),
+        outcomes=table(types.Outcome, 1, num_agents),
+        deals=table(types.Deal, 1, num_agents),
+        contacts=table(types.Contact, 1, num_edges),
+        relations=table(types.Relation, 1, num_edges),
+        pairs=table(types.Pair, 1, num_edges if collusion else 1),
         assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
         history=table(types.Past, 1, remembered),
     )
     state.rows["toxicity"] = state.rows["mean_p"] = RUNNING_START
-    rows, agents, contacts = {name: k for k, name in enumerate(chosen)}, state.agents[0], state.contacts[0]
-    agents["archetype"] = [list(ARCHETYPES).index(name) for name in scenario.archetypes]
-    agents["learner"] = [rows.get(name, -1) for name in names]
-    agents["start"], agents["stop"] = start[:-1], start[1:]
-    agents["traits"] = _traits(scenario)
-    agents["first"] = agents["last"] = -1
-    agents["proposal"]["contact"] = agents["proposal"]["slot"] = agents["proposal"]["next"] = -1
-    contacts["peer"], contacts["back"] = peer, back
-    contacts["trust"] = contacts["won"] = 0.5
-    place = np.arange(len(peer)) - np.repeat(start[:-1], np.diff(start))
-    contacts["slot"] = np.where(place < peers, np.arange(len(peer)), -1)
+    agents, seats = state.agents[0], scene.seats[0]
+    agents["first"] = agents["last"] = agents["proposed"] = -1
+    agents["scratch"]["contact"] = -1
+    state.outcomes["target"] = -1
+    state.contacts["trust"] = state.relations["won"] = 0.5
+    place = np.arange(num_edges) - np.repeat(seats["start"], seats["stop"] - seats["start"])
+    state.relations["slot"] = np.where(place < peers, np.arange(num_edges), -1)
     return state
 
 

@@ -46,18 +46,18 @@ def opening(scenario: Scenario, seed: int) -> Event:
 def of_step(compiled: Compiled, state: State) -> Iterator[Event]:
     """Events of the step that environment 0 has just played."""
     row, names = state.rows[0], compiled.names
-    played, agents = int(row["step"]) - 1, np.asarray(state.agents[0])
+    played, agents = int(row["step"]) - 1, state.agents[0]
     when = {"epoch": played // compiled.scenario.simulation.steps_per_epoch, "step": played}
-    outcomes, deals = agents["outcome"], agents["deal"]
-    for i in np.flatnonzero(deals["settled"]):
+    outcomes, deals, proposals = (np.asarray(part[0]) for part in (state.outcomes, state.deals, state.proposals))
+    for i in np.flatnonzero(agents["settled"]):
         yield _settlement(deals[i], names, int(i), when)
         yield from _sanctions(outcomes[i], names[i], when)
     for i in np.flatnonzero(outcomes["penalty"]):
         yield {"event": "penalty", **when, "agent": names[i], "resources": float(outcomes[i]["penalty"])}
     for i in np.flatnonzero(outcomes["verb"]):
-        yield _verb(outcomes[i], agents[i]["proposal"], names, int(i), when)
+        yield _verb(outcomes[i], proposals[i], names, int(i), when)
     if (played + 1) % compiled.scenario.simulation.steps_per_epoch == 0:
-        yield _epoch(outcomes, agents, when)
+        yield _epoch(outcomes, np.asarray(state.books[0]), when)
         for kind in ("released", "quarantined"):
             for i in np.flatnonzero(outcomes[kind]):
                 yield _turned(kind, agents[i], names[i], when)
@@ -110,7 +110,7 @@ def _verb(outcome: Any, proposal: Any, names: tuple[str, ...], i: int, when: Eve
     }  # fmt: skip
 
 
-def _epoch(outcomes: Any, agents: Any, when: Event) -> Event:
+def _epoch(outcomes: Any, books: Any, when: Event) -> Event:
     """The epoch's close: how everybody stands before the next epoch's rules."""
     return {
         "event": "epoch",
@@ -119,8 +119,8 @@ def _epoch(outcomes: Any, agents: Any, when: Event) -> Event:
         "resources": outcomes["close_resources"].tolist(),
         "frozen": outcomes["close_frozen"].tolist(),
         "quarantined": outcomes["close_quarantined"].tolist(),
-        "collusion_risk": agents["collusion_risk"].tolist(),
-        "threat": agents["threat"].tolist(),
+        "collusion_risk": books["collusion_risk"].tolist(),
+        "threat": books["threat"].tolist(),
     }
 
 

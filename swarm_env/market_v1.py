@@ -81,11 +81,8 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._state, self._view = self.compiled.allocate(1, infos)
         self._actions = np.zeros((1, self.compiled.num_learners, len(self.compiled.nvec)), dtype=np.int64)
         self._episodes = 0  # started since the seed was set
-        self._learners = np.flatnonzero(self._state_learners() >= 0)
+        self._learners = np.flatnonzero(self.compiled.scene.seats["learner"][0] >= 0)
         self._make_spaces()
-
-    def _state_learners(self) -> NDArray[np.int64]:
-        return np.asarray(self.compiled.initial.agents["learner"][0])
 
     def _make_spaces(self) -> None:
         low, high = self.compiled.feature_bounds
@@ -211,13 +208,12 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         }
 
     def _infos(self) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-        """Infos and rewards. In a row of `View.info` the reward stands last and has no name."""
+        """Infos, empty if nobody asked for them, and rewards."""
         agents, rows = self.possible_agents, self._view.info[0].tolist()
-        if not rows:  # nobody asked for infos
-            rewards = self._state.agents["outcome"]["reward"][0, self._learners].tolist()
-            return {agent: {} for agent in agents}, dict(zip(agents, rewards))  # noqa: B905
-        infos = {agent: dict(zip(INFO, row)) for agent, row in zip(agents, rows)}  # noqa: B905
-        return infos, {agent: row[-1] for agent, row in zip(agents, rows)}  # noqa: B905
+        rewards = dict(zip(agents, self._view.reward[0].tolist()))  # noqa: B905
+        if not rows:
+            return {agent: {} for agent in agents}, rewards
+        return {agent: dict(zip(INFO, row)) for agent, row in zip(agents, rows)}, rewards  # noqa: B905
 
     def state(self) -> NDArray[np.float32]:
         """The market as a whole, for centralised critics: float32 (S,), no latent quality, conduct or archetype."""
@@ -234,9 +230,9 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         A fresh copy with the field `initiator` in front, fit for `swarm_env.metrics.compute`. It holds latent p and
         conduct: for metrics and logs, not for policies.
         """
-        deals = np.asarray(self._state.agents["deal"][0])
-        who = np.flatnonzero(deals["settled"])
-        names = {name: name for name in deals.dtype.names or () if name not in ("settled", "costs")}
+        deals = np.asarray(self._state.deals[0])
+        who = np.flatnonzero(self._state.agents["settled"][0])
+        names = {name: name for name in deals.dtype.names or () if name != "costs"}
         names["answered"] = "responded"  # what the metrics call it
         out = np.zeros(len(who), [("initiator", np.int64), *((to, deals.dtype[name]) for name, to in names.items())])
         out["initiator"] = who

@@ -96,7 +96,7 @@ def _write_metrics(path: Path, results: list[RunResult]) -> None:
 
 def _play(compiled: Compiled, seed: int, write: Callable[[str], object], progress: Progress | None) -> RunResult:
     scenario, tally = compiled.scenario, Tally()
-    state, view = compiled.allocate(1)
+    state, view = compiled.allocate(1, infos=False)
     state.rows["seed"] = seed
     compiled.reset(state, view, 0, 1)
     actions = np.zeros((1, 0, len(compiled.nvec)), dtype=np.int64)  # nobody to act for

@@ -40,11 +40,18 @@ ARCHETYPE_RULES: dict[str, tuple[str, ...]] = {
 }
 
 
-#: Table of State -> its record.
+#: Table of Scene or State -> its record.
 RECORDS: dict[str, type] = {
+    "seats": types.Seat,
+    "edges": types.Edge,
     "rows": types.Row,
     "agents": types.Agent,
+    "books": types.Book,
+    "proposals": types.Proposal,
+    "outcomes": types.Outcome,
+    "deals": types.Deal,
     "contacts": types.Contact,
+    "relations": types.Relation,
     "pairs": types.Pair,
     "assessments": types.Assessment,
     "history": types.Past,
@@ -57,12 +64,12 @@ def plain_market(scenario: Source, learners: Learners = (), seed: int = 0) -> Ma
     state, view = compiled.allocate(1)
     state.rows["seed"] = seed
     compiled.reset(state, view, 0, 1)
-    copies = {}
+    scene, copies = compiled.scene, {}
     for name, cls in RECORDS.items():
-        original = np.asarray(getattr(state, name))
+        original = np.asarray(getattr(state if name in state._fields else scene, name))
         copies[name] = table(cls, *original.shape, plain=True)
         np.copyto(copies[name].view(np.ndarray).view(original.dtype), original)
-    params = np.array(compiled.params).view(np.recarray)
+    params = np.array(scene.params).view(np.recarray)
     return Market(params[0], *(copies[name][0] for name in RECORDS))
 
 

@@ -84,9 +84,8 @@ def shown(scenario: Scenario, seeds: int = SEEDS) -> str:
         action[:, :, : compiled.inbox] = view.mask[:, :, 1 : 2 * compiled.inbox : 2]
         action[:, 0, compiled.inbox :] = (step % 3, step % compiled.peers, 2)
         compiled.advance(state, view, action, 0, seeds)
-        outcomes, deals = (np.asarray(state.agents[part]) for part in ("outcome", "deal"))
-        digest.update(outcomes["reward"].tobytes() + outcomes["verb"].tobytes() + outcomes["weight"].tobytes())
-        settled = deals["settled"]
+        outcomes, deals, settled = state.outcomes, state.deals, state.agents["settled"]
+        digest.update(view.reward.tobytes() + outcomes["verb"].tobytes() + outcomes["weight"].tobytes())
         for name in ("accepted", "p", "c_a", "c_b", "signal", "payoff_a"):
             digest.update(np.where(settled, deals[name], 0).tobytes())
         digest.update(view.observation.tobytes() + view.mask.tobytes() + view.info.tobytes())

@@ -32,14 +32,14 @@ TARGET = (9, 0)  #: compute capability: an H100
 def signatures() -> dict[str, tuple[Any, ...]]:
     """Kernel -> arrays as it is launched on, of one layout for all scenarios."""
     venv = swarm_env.vector_env("baseline", 2)
-    there = venv._table, venv._initial, venv.state_tables, venv._view
+    there = venv._scene, venv._initial, venv.state_tables, venv._view
     actions = np.zeros((2, venv.num_learners, len(venv.compiled.nvec)), np.int64)
-    table, initial, state, view = there
+    scene, initial, state, view = there
     return {
-        "advance": (table, state, view, actions),
-        "reset": (table, initial, state, view, np.zeros(2, np.int64)),
-        "global_state": (table, state, venv.state()),
-        "ledger": (table, state, np.zeros((2, venv.compiled.num_agents, venv.compiled.inbox, 6), np.float32)),
+        "advance": (scene, state, view, actions),
+        "reset": (scene, initial, state, view, np.zeros(2, np.int64)),
+        "global_state": (scene, state, venv.state()),
+        "ledger": (scene, state, np.zeros((2, venv.compiled.num_agents, venv.compiled.inbox, 6), np.float32)),
     }
 
 

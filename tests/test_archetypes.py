@@ -18,16 +18,20 @@ def market(kind, others=("honest",) * 3, config=None, **sections):
     return plain_market({"scenario_id": "t", "agents": groups, **sections})
 
 
+def relation(m, j):
+    return m.relations[edge(m, j)]
+
+
 def contact(m, j):
     return m.contacts[edge(m, j)]
 
 
 def edge(m, j):
-    return next(k for k in range(m.agents[0].start, m.agents[0].stop) if m.contacts[k].peer == j)
+    return next(k for k in range(m.seats[0].start, m.seats[0].stop) if m.edges[k].peer == j)
 
 
 def accepts(m, j=1, conduct=HONEST, on_turn=False):
-    m.agents[j].proposal.conduct = conduct
+    m.proposals[j].conduct = conduct
     return archetypes.answer(m, 0, j, edge(m, j), on_turn)
 
 
@@ -46,7 +50,7 @@ def does(m, count=1):
     for n in range(count):
         m.row.step_key = random.step_key(m.row.key, n)
         intent = archetypes.act(m, 0)
-        target = int(m.contacts[intent.contact].peer) if intent.contact >= 0 else None
+        target = int(m.edges[intent.contact].peer) if intent.contact >= 0 else None
         seen[(intent.verb, target, intent.conduct)] += 1
     return dict(seen)
 
@@ -123,7 +127,7 @@ def test_honest_posts_then_votes_on_what_is_new_then_proposes():
     assert does(m) == {(PROPOSE, 1, HONEST): 1}  # nothing to vote on
     m.agents[2].visibility = 0.25
     assert does(m) == {(VOTE, 2, HONEST): 1}
-    contact(m, 2).voted = m.row.epoch + 1
+    relation(m, 2).voted = m.row.epoch + 1
     assert does(m) == {(TASK, None, HONEST): 1}  # all voted on: the turn is lost
     m.agents[0].votes = 50
     assert does(m) == {(PROPOSE, 1, HONEST): 1}
@@ -150,7 +154,7 @@ def test_opportunistic_accepts_a_good_name_on_its_turn_and_a_good_record_later()
     m.agents[1].reputation = 1e-9
     assert share(m, on_turn=True) == 1
     for mean, yes in ((0.5, 0), (0.51, 1)):
-        contact(m, 1).met, contact(m, 1).met_p = 4, 4 * mean
+        relation(m, 1).met, relation(m, 1).met_p = 4, 4 * mean
         assert share(m) == yes
 
 
@@ -170,13 +174,13 @@ def test_opportunistic_posts_votes_for_the_first_in_view_or_proposes_at_random_t
 
 def test_deceptive_accepts_while_it_builds_standing_and_then_where_it_stands_well():
     m = market("deceptive", config={"trust_building_phase": 2, "facade_probability": 0.7})
-    contact(m, 1).met = 1
+    relation(m, 1).met = 1
     assert share(m, on_turn=True) == 0.9
     assert share(m) == 0.7
-    contact(m, 1).met = 2
+    relation(m, 1).met = 2
     assert share(m, on_turn=True) == 0.6
     for won, yes in ((0.6, 0), (0.61, 1)):
-        contact(m, 1).won = won
+        relation(m, 1).won = won
         assert share(m, 50) == yes
 
 
@@ -187,19 +191,19 @@ def test_deceptive_keeps_a_facade_of_posts_votes_and_new_contacts():
     m.agents.visibility[2:] = 0.5
     assert set(does(m, 60)) == {(VOTE, 2, DECEPTIVE), (VOTE, 3, DECEPTIVE)}
     m.agents.visibility = 0.0
-    contact(m, 1).met, contact(m, 2).met = 5, 4
+    relation(m, 1).met, relation(m, 2).met = 5, 4
     assert set(does(m, 60)) == {(PROPOSE, 2, DECEPTIVE), (PROPOSE, 3, DECEPTIVE)}
 
 
 def test_deceptive_exploits_where_it_stands_best_given_cover_and_two_targets():
     m = market("deceptive", config={"post_probability": 1.0})
-    contact(m, 1).met, contact(m, 2).met, contact(m, 2).won, contact(m, 3).won = 6, 5, 0.71, 0.9
+    relation(m, 1).met, relation(m, 2).met, relation(m, 2).won, relation(m, 3).won = 6, 5, 0.71, 0.9
     assert does(m) == {(PROPOSE, 3, DECEPTIVE): 1}
     for spoil, value, spared in (("met", 5, 1), ("won", 0.7, 2)):  # ten dealings; one target
-        was = getattr(contact(m, spared), spoil)
-        setattr(contact(m, spared), spoil, value)
+        was = getattr(relation(m, spared), spoil)
+        setattr(relation(m, spared), spoil, value)
         assert does(m) == {(POST, None, DECEPTIVE): 1}
-        setattr(contact(m, spared), spoil, was)
+        setattr(relation(m, spared), spoil, was)
     m.agents[3].resources = 50.0  # not worth it: the next best
     assert does(m) == {(PROPOSE, 2, DECEPTIVE): 1}
 
@@ -212,7 +216,7 @@ def test_deceptive_reaches_its_exploit_phase():
         whole_step(m)
         exploited += target >= 0 and m.agents[0].scratch.contact == target
     assert exploited >= 5
-    assert m.agents[0].initiated > 10  # SWARM: .1 a run
+    assert m.books[0].initiated > 10  # SWARM: .1 a run
 
 
 def adversarial(resources=10.0, **config):
@@ -254,7 +258,7 @@ def test_adversarial_rests_a_step_after_an_attack_and_baits_one_step_in_five():
     m, seen = adversarial(attack_probability=1.0, post_probability=1.0), []
     for _ in range(5):
         whole_step(m, resources=10.0)
-        seen.append(m.agents[0].outcome.verb)
+        seen.append(m.outcomes[0].verb)
     assert seen == [PROPOSE, POST, PROPOSE, POST, PROPOSE]
     baits = does(adversarial(10.01, attack_probability=1.0), 1500)[(TASK, None, ADVERSARIAL)]
     assert baits == pytest.approx(0.2 * 1500, abs=5 * math.sqrt(0.16 * 1500))
@@ -268,8 +272,8 @@ def test_adversarial_rests_a_step_after_an_attack_and_baits_one_step_in_five():
 )  # fmt: skip
 def test_cautious_accepts_on_evidence_the_signal_first_and_trust_with_acquaintance(met, trust, signal, yes):
     m = market("cautious")
-    contact(m, 1).met, contact(m, 1).trust = met, trust
-    m.agents[1].proposal.signal = signal
+    relation(m, 1).met, contact(m, 1).trust = met, trust
+    m.proposals[1].signal = signal
     assert accepts(m) == accepts(m, on_turn=True) == accepts(m, conduct=ADVERSARIAL) == yes
 
 
@@ -280,7 +284,7 @@ def test_cautious_proposes_to_the_most_trusted_from_a_strangers_trust_on_then_po
         assert does(m) == {deed: 1}
     m.agents[0].posts, m.agents[3].visibility = 10, 0.25
     assert does(m) == {(VOTE, 3, HONEST): 1}
-    contact(m, 3).voted = 1
+    relation(m, 3).voted = 1
     assert does(m) == {(TASK, None, HONEST): 1}
 
 

@@ -74,7 +74,7 @@ def test_learners_must_be_text(learners):
 def test_learners_take_the_rows_of_the_action_array_in_order():
     made = compiled((("honest", 2), ("adversarial", 2)), ["adversarial_2", "honest_2"])
     assert made.learner_names == ("honest_2", "adversarial_2")
-    assert made.initial.agents["learner"][0].tolist() == [-1, 0, -1, 1]
+    assert made.scene.seats["learner"][0].tolist() == [-1, 0, -1, 1]
     assert (made.num_agents, made.num_learners) == (4, 2)
 
 
@@ -83,7 +83,7 @@ def test_learners_take_the_rows_of_the_action_array_in_order():
 
 def test_every_number_of_a_section_is_a_parameter_of_its_name():
     scenario = load_scenario(RICH)
-    params = compile_scenario(scenario).params[0]
+    params = compile_scenario(scenario).scene.params[0]
     sections = ("governance", "payoff", "rate_limits", "simulation", "market")
     for section in (getattr(scenario, name) for name in sections):
         for name in type(section).model_fields:
@@ -96,13 +96,13 @@ def test_every_number_of_a_section_is_a_parameter_of_its_name():
 
 
 def test_what_is_absent_is_compiled_to_what_never_binds():
-    params = compiled().params[0]
+    params = compiled().scene.params[0]
     assert params["bandwidth_cap"] == -1
-    assert compiled(governance={"bandwidth_cap": 0}).params[0]["bandwidth_cap"] == 0
+    assert compiled(governance={"bandwidth_cap": 0}).scene.params[0]["bandwidth_cap"] == 0
     assert not params["dynamic"]
     assert params["reputation_disconnect_threshold"] < -1
     off = {"enabled": False, "topology": "ring", "dynamic": True, "reputation_disconnect_threshold": 0.5}
-    params = compiled(network=off).params[0]
+    params = compiled(network=off).scene.params[0]
     assert not params["dynamic"]
     assert params["reputation_disconnect_threshold"] < -1
 
@@ -110,7 +110,7 @@ def test_what_is_absent_is_compiled_to_what_never_binds():
 def test_prices_weights_and_decays_keep_their_order():
     conduct = {"effort": {"honest": 0.5, "deceptive": 0.25}, "extraction": {"adversarial": 3.0}}
     weights = {"task_progress": 4, "rework": 3, "verifier": 2, "engagement": 1}
-    params = compiled(conduct=conduct, market={"weights": weights, "decays": {"misuse": 0.9}}).params[0]
+    params = compiled(conduct=conduct, market={"weights": weights, "decays": {"misuse": 0.9}}).scene.params[0]
     assert params["effort"].tolist() == [0.5, 0.1, 0.25, 0.0]
     assert params["extraction"].tolist() == [0.0, 0.1, 0.15, 3.0]
     assert params["weights"].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1])
@@ -120,7 +120,7 @@ def test_prices_weights_and_decays_keep_their_order():
 def test_agents_begin_as_their_group_says():
     groups = [{"type": name} for name in ARCHETYPES] + [{"type": "cautious", "config": {"threshold": 0.125}}]
     scenario = load_scenario({"scenario_id": "t", "agents": groups})
-    agents = compile_scenario(scenario).initial.agents[0]
+    agents = compile_scenario(scenario).scene.seats[0]
     assert agents["archetype"].tolist() == [*range(len(ARCHETYPES)), list(ARCHETYPES).index("cautious")]
     for agent, group in zip(agents, scenario.agents, strict=True):
         settings = [float(getattr(group.config, name)) for name in type(group.config).model_fields]
@@ -138,7 +138,7 @@ def test_a_market_begins_with_strangers_and_full_purses():
     market = testing.plain_market({"scenario_id": "t", "agents": [{"type": "honest", "count": 3}]})
     assert set(market.agents.resources) == {100.0}
     assert set(market.agents.reputation) == {0.0}
-    assert set(market.contacts.trust) == set(market.contacts.won) == {0.5}
+    assert set(market.contacts.trust) == set(market.relations.won) == {0.5}
     assert set(market.contacts.weight) == {1.0}
     assert (market.row.toxicity, market.row.mean_p) == (0.5, 0.5)
     data = {"scenario_id": "t", "agents": [{"type": "honest", "count": 2}], "market": {"initial_resources": 7.0}}
@@ -160,7 +160,7 @@ def test_expected_p_is_what_conduct_draws_at_reputation_0(k, weights, decays):
         "weights": dict(zip(names, weights, strict=True)),
         "decays": dict(zip(("rework", "rejections", "misuse"), decays, strict=True)),
     }
-    expected = compiled(market=market, payoff={"sigmoid_k": k}).params[0]["expected_p"]
+    expected = compiled(market=market, payoff={"sigmoid_k": k}).scene.params[0]["expected_p"]
     rng, draws, ranges = np.random.default_rng(0), 40_000, (propose.REWORK, propose.REJECTIONS, propose.MISUSE)
     for c in range(len(CONDUCTS)):
         counts = [rng.integers(*low_high[c], draws, endpoint=True) for low_high in ranges]
@@ -212,15 +212,15 @@ def test_history_is_kept_only_for_security_control():
 
 def masks(market, nvec):
     out = np.zeros((len(market.agents), sum(nvec)), dtype=np.int8)
+    seen = np.zeros(observe.NUM_OWN + 4 * (market.params.inbox + market.params.peers), dtype=np.float32)
     for i in range(len(market.agents)):
-        observe.fill_slots(market, i)
-        observe._write_mask(market, i, out[i])
+        observe._write_view(market, i, seen, out[i])
     return out
 
 
 def illegal(market, actions):
     decide.decide(market, np.array(actions))
-    return [int(agent.outcome.illegal) for agent in market.agents]
+    return [int(outcome.illegal) for outcome in market.outcomes]
 
 
 @pytest.mark.parametrize("seed", range(2))

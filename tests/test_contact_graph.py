@@ -85,7 +85,7 @@ def test_an_agent_may_have_no_contacts_at_all():
     isolated = scenario(3, topology="random_erdos_renyi", params={"edge_probability": 0.0})
     market = plain_market(isolated)
     assert len(market.contacts) == 0
-    assert all(agent.start == agent.stop == 0 for agent in market.agents)
+    assert all(seat.start == seat.stop == 0 for seat in market.seats)
 
 
 @pytest.mark.parametrize(("k", "contacts"), [(2, 2), (4, 4), (6, 6)])
@@ -142,9 +142,9 @@ def test_directed_edges_are_sorted_and_point_back_at_each_other(case):
 @pytest.mark.parametrize("network", FIXED + RANDOM, ids=lambda n: n["topology"])
 def test_a_market_deals_along_the_graph(network):
     market = plain_market(scenario(9, 3, **network))
-    found = {(i, int(c.peer)) for i, a in enumerate(market.agents) for c in market.contacts[a.start : a.stop]}
+    found = {(i, int(c.peer)) for i, a in enumerate(market.seats) for c in market.edges[a.start : a.stop]}
     assert {pair for pair in found if pair[0] < pair[1]} == set(pairs(9, 3, **network))
-    assert all(market.contacts[c.back].back == k for k, c in enumerate(market.contacts))
+    assert all(market.edges[c.back].back == k for k, c in enumerate(market.edges))
 
 
 # ---- networks that change: weights fade at the close of an epoch, grow with use, and break
@@ -157,8 +157,8 @@ def dynamic(**settings):
 
 
 def edge(market, i, j):
-    agent = market.agents[i]
-    return next(c for c in market.contacts[agent.start : agent.stop] if c.peer == j)
+    seat = market.seats[i]
+    return market.contacts[next(k for k in range(seat.start, seat.stop) if market.edges[k].peer == j)]
 
 
 def test_edges_start_at_one_or_the_highest_weight():
@@ -190,7 +190,7 @@ def test_an_edge_grows_with_acceptance_up_to_its_highest_weight_and_never_heals(
     agent, pair = market.agents[0], (edge(market, 0, 1), edge(market, 1, 0))
 
     def settle(answered, accepted):
-        agent.proposal.contact = agent.start
+        agent.proposed = market.seats[0].start
         agent.scratch.answered, agent.scratch.accepted = answered, accepted
         respond.respond(market)
         return [side.weight for side in pair]
@@ -229,7 +229,7 @@ def test_nobody_can_be_reached_over_a_severed_edge():
     actions = np.zeros((3, market.params.inbox + 3), dtype=np.int64)
     actions[0, market.params.inbox :] = (PROPOSE, 0, 0)
     decide.decide(market, actions)
-    assert market.agents[0].outcome.illegal == 1
+    assert market.outcomes[0].illegal == 1
     edge(market, 0, 2).weight = edge(market, 2, 0).weight = 0.0
     assert not observe.legal_verb(market, 0, PROPOSE)
 
@@ -240,7 +240,7 @@ def test_peer_slots_show_the_most_visible_contacts_the_first_of_equals_first():
     def shown():
         observe.fill_slots(market, 2)
         found = [observe.peer_contact(market, 2, slot) for slot in range(3)]
-        return [int(market.contacts[k].peer) if k >= 0 else None for k in found]
+        return [int(market.edges[k].peer) if k >= 0 else None for k in found]
 
     assert shown() == [0, 1, 3]
     market.agents.visibility = (0.5, 0.0, 9.0, 2.0, 0.5, 2.0)

@@ -110,7 +110,7 @@ def test_a_lever_moves_no_draw_but_its_own(lever: str) -> None:
             actions[:, :, : compiled.inbox] = view.mask[:, :, 1 : 2 * compiled.inbox : 2]
             actions[:, :, compiled.inbox :] = (1, step % compiled.peers, step % 4)
             compiled.advance(state, view, actions, 0, 1)
-            offers = state.agents["proposal"][0]
+            offers = state.proposals[0]
             seen += [tuple(row) for row in offers[["rework", "rejections", "misuse"]].tolist()]
         return seen
 

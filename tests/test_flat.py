@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import swarm_env
-from swarm_env.adapters.flat import flatten, moves
+from swarm_env.adapters.flat import FlatActions, flatten, moves
+from swarm_env.core.types import PROPOSE, VOTE
 
 SMALL = ["view.inbox=2", "view.peers=2"]
 
@@ -62,3 +63,23 @@ def test_bad_actions_and_too_many_slots_say_so() -> None:
     wide = swarm_env.load_scenario("baseline", ["view.inbox=16"])
     with pytest.raises(ValueError, match="too many to enumerate"):
         flatten(swarm_env.parallel_env(wide))
+
+
+def test_a_closed_peer_slot_forbids_what_asks_that_peer_and_nothing_else() -> None:
+    flat = FlatActions(inbox=1, peers=2)
+    every = [1, 0] + [1] * 5 + [0, 1] + [1] * 4  # nothing to accept, all verbs, the second peer alone, all conducts
+    mask = flat.joint_mask(np.array(every, dtype=np.int8))
+    accept, verb, peer, _ = flat.decode(np.arange(flat.count)).T
+    assert np.array_equal(mask == 1, (accept == 0) & (~np.isin(verb, (PROPOSE, VOTE)) | (peer == 1)))
+
+
+def test_batches_of_masks_and_actions_go_as_single_ones_do() -> None:
+    flat = FlatActions(inbox=2, peers=3)
+    rng = np.random.default_rng(0)
+    masks = rng.integers(2, size=(4, 5, 2 * 2 + 5 + 3 + 4)).astype(np.int8)
+    joint = flat.joint_mask(masks)
+    assert joint.shape == (4, 5, flat.count)
+    assert all(np.array_equal(joint[b, k], flat.joint_mask(masks[b, k])) for b in range(4) for k in range(5))
+    actions = rng.integers(flat.count, size=(4, 5))
+    heads = flat.decode(actions)
+    assert all(np.array_equal(heads[b, k], flat.decode(int(actions[b, k]))) for b in range(4) for k in range(5))

@@ -15,7 +15,10 @@ from tests.market import rich
 
 #: Everything an agent must never see: latent quality, conduct, and what follows from them, of others and its own.
 HIDDEN_OF_PROPOSALS = ("conduct", "p", "progress", "rework", "rejections", "misuse", "engagement", "reading")
-HIDDEN_OF_AGENTS = ("archetype", "initiated_p", "failed_audits", "breaches", "collusion_risk", "threat", "heat")
+HIDDEN_OF_AGENTS = (
+    ("seats", "archetype"), ("books", "initiated_p"), ("books", "failed_audits"), ("books", "breaches"),
+    ("books", "collusion_risk"), ("books", "threat"), ("agents", "heat"), ("relations", "met_p"), ("relations", "won"),
+)  # fmt: skip
 
 
 def mid_episode() -> tuple[Compiled, State, Any]:
@@ -42,20 +45,17 @@ def see(compiled: Compiled, state: State) -> bytes:
 
 def observe_rows(compiled: Compiled, state: State, view: Any) -> None:
     from swarm_env.core.compiled import kernel
-    from swarm_env.core.types import Market
+    from swarm_env.core.types import market_of
 
     global _KERNEL
     if _KERNEL is None:
 
-        def look(table: Any, state: Any, view: Any) -> None:
-            b = 0
-            row = state.rows[b]
-            agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
-            market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
-            observe.observe(market, view.observation[0], view.mask[0], view.info[0])
+        def look(scene: Any, state: Any, view: Any) -> None:
+            market = market_of(scene, state, 0)
+            observe.observe(market, view.observation[0], view.mask[0], view.reward[0], view.info[0])
 
         _KERNEL = kernel(look)
-    _KERNEL(compiled.params, state, view)
+    _KERNEL(compiled.scene, state, view)
 
 
 _KERNEL: Any = None
@@ -65,16 +65,16 @@ _KERNEL: Any = None
 def test_what_a_proposal_really_is_moves_no_observation(field: str) -> None:
     compiled, state, _ = mid_episode()
     before = see(compiled, state)
-    column = state.agents["proposal"][field]
-    column[:] = (column + 1) % 4 if column.dtype == np.int64 else 1 - column
+    column = state.proposals[field]
+    column[:] = (column + 1) % 4 if column.dtype.kind == "i" else 1 - column
     assert see(compiled, state) == before
 
 
-@pytest.mark.parametrize("field", HIDDEN_OF_AGENTS)
-def test_what_an_agent_really_is_moves_no_observation(field: str) -> None:
+@pytest.mark.parametrize(("part", "field"), HIDDEN_OF_AGENTS)
+def test_what_an_agent_really_is_moves_no_observation(part: str, field: str) -> None:
     compiled, state, _ = mid_episode()
     before = see(compiled, state)
-    column = state.agents[field]
+    column = getattr(state if part in state._fields else compiled.scene, part)[field]
     column[:] = column + 1
     assert see(compiled, state) == before
 
@@ -82,8 +82,8 @@ def test_what_an_agent_really_is_moves_no_observation(field: str) -> None:
 def test_what_conduct_takes_moves_no_observation() -> None:
     compiled, state, _ = mid_episode()
     before = see(compiled, state)
-    compiled.params["extraction"] += 1.0
-    compiled.params["effort"] += 1.0
+    compiled.scene.params["extraction"] += 1.0
+    compiled.scene.params["effort"] += 1.0
     assert see(compiled, state) == before
 
 
@@ -115,7 +115,7 @@ def test_the_signal_is_shown_in_its_slot_only() -> None:
     compiled, state, view = mid_episode()
     observe_rows(compiled, state, view)
     before = view.observation.copy()
-    state.agents["proposal"]["signal"] += 0.25
+    state.proposals["signal"] += 0.25
     observe_rows(compiled, state, view)
     moved = np.flatnonzero(np.any(view.observation != before, axis=(0, 1)))
     assert {compiled.feature_names[k].split(".")[1] for k in moved} == {"signal"}
@@ -134,6 +134,6 @@ def test_overseers_see_the_books() -> None:
     compiled, state, _ = mid_episode()
     before = compiled.ledger(state)
     assert before.shape == (1, compiled.num_agents, compiled.inbox, len(features.LEDGER))
-    state.agents["failed_audits"] += 1
+    state.books["failed_audits"] += 1
     moved = np.flatnonzero(np.any(compiled.ledger(state) != before, axis=(0, 1, 2)))
     assert [list(features.LEDGER)[k] for k in moved] == ["failed_audits"]

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"core.levers", "core.archetypes"},
     {"core.governance"},
     {"core.features", "core.observe"},
-    {"core.decide", "core.respond", "core.act", "core.turn"},
+    {"core.decide", "core.respond", "core.act", "core.turn", "core.prefetch"},
     {"core.step"},
     {"core.cuda"},
     {"scenario"},

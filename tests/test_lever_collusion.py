@@ -22,13 +22,13 @@ def market(agents=4, **changes):
 
 
 def edge(m, i, j):
-    agent = m.agents[i]
-    return next(k for k in range(agent.start, agent.stop) if m.contacts[k].peer == j)
+    agent = m.seats[i]
+    return next(k for k in range(agent.start, agent.stop) if m.edges[k].peer == j)
 
 
 def record(m, i, j, times=1, p=0.5, accepted=True, tau=0.0, c_a=0.0, c_b=0.0):
-    m.agents[i].proposal.contact = edge(m, i, j)
-    deal = m.agents[i].deal
+    m.agents[i].proposed = edge(m, i, j)
+    deal = m.deals[i]
     deal.counterparty, deal.p, deal.accepted, deal.tau, deal.c_a, deal.c_b = j, p, accepted, tau, c_a, c_b
     for _ in range(times):
         collusion.remember(m, i, deal)
@@ -142,20 +142,20 @@ def test_risk_is_the_highest_score_of_an_agents_pairs():
     collusion.assess(m)
     first = 0.25 * Z / 2 + 0.2 + 0.25 * 2 * (0.5 - (0.2 + 0.5) / 2)  # 1 never proposed to 0: .5
     second = (0.2 * 2 * (3 / 4 - 0.5) + 0.25 * 2 * (0.5 - (0.4 + 0.1) / 2)) * 0.4
-    assert m.agents.collusion_risk == pytest.approx([first, first, second, second])
+    assert m.books.collusion_risk == pytest.approx([first, first, second, second])
 
 
 def test_pairs_with_too_few_dealings_count_for_the_mean_but_have_no_score():
     m = market(min_interactions=5)
     three_pairs(m)
     collusion.assess(m)
-    risk = m.agents.collusion_risk
+    risk = m.books.collusion_risk
     assert risk[0] == risk[1] == pytest.approx(0.25 * Z / 2 + 0.2 + 0.075)
     assert risk[2] == risk[3] == 0.0
     m = market(min_interactions=19)
     three_pairs(m)
     collusion.assess(m)
-    assert not m.agents.collusion_risk.any()
+    assert not m.books.collusion_risk.any()
 
 
 def test_equal_pairs_have_no_frequency_term():
@@ -163,7 +163,7 @@ def test_equal_pairs_have_no_frequency_term():
     for i, j in ((0, 1), (2, 3)):
         record(m, i, j, 10, p=0.9)
     collusion.assess(m)
-    assert m.agents.collusion_risk == pytest.approx([0.2] * 4)
+    assert m.books.collusion_risk == pytest.approx([0.2] * 4)
 
 
 def test_flagged_pairs_that_touch_form_a_group_with_a_score_of_its_own():
@@ -174,7 +174,7 @@ def test_flagged_pairs_that_touch_form_a_group_with_a_score_of_its_own():
     collusion.assess(m)
     group = (0.4 * 2 * (20 / 30 - 0.5) + 0.6 * (0.9 - 0.4)) * (0.5 + 0.5 * 3 / 5)
     assert group > 0.2
-    assert m.agents.collusion_risk == pytest.approx([0, group, 0, group, group, 0])
+    assert m.books.collusion_risk == pytest.approx([0, group, 0, group, group, 0])
 
 
 def test_a_group_below_the_threshold_counts_for_nothing():
@@ -183,13 +183,13 @@ def test_a_group_below_the_threshold_counts_for_nothing():
     record(m, 0, 2, 10, p=0.9, accepted=False)
     record(m, 1, 2, 10, p=0.9, accepted=False)
     collusion.assess(m)  # r = 1/3, no favour: 0
-    assert m.agents.collusion_risk == pytest.approx([0.2, 0.2, 0.0, 0.0])
+    assert m.books.collusion_risk == pytest.approx([0.2, 0.2, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(("risk", "fined"), [(0.49, 0.0), (0.5, 0.5), (0.8, 0.8)])
 def test_a_fine_takes_risk_of_reputation_and_ten_times_that_of_resources(risk, fined):
     m = market(penalty_multiplier=1.5, score_threshold=0.5)
-    m.agents[1].collusion_risk = risk
+    m.books[1].collusion_risk = risk
     effect = collusion.epoch_start(m, 1)
     assert effect == pytest.approx(nothing()._replace(reputation=-1.5 * fined, resources=-15 * fined))
 
@@ -200,12 +200,12 @@ def test_the_fine_comes_at_epoch_start_and_is_part_of_the_reward():
     next_epoch(m)
     # the pair: .2; the two of them as a group: (.4*1 + .6*.1)*(.5 + .5*.4)
     risk = 0.46 * 0.7
-    assert m.agents.collusion_risk == pytest.approx([risk, risk, 0, 0])
+    assert m.books.collusion_risk == pytest.approx([risk, risk, 0, 0])
     for i in (0, 1):
         assert m.agents[i].reputation == pytest.approx(-0.5 * risk)
         assert m.agents[i].resources == pytest.approx(100 - 5 * risk)
-        assert m.agents[i].outcome.reward == pytest.approx(-5 * risk)
-        assert m.agents[i].outcome.penalty == pytest.approx(5 * risk)
+        assert m.agents[i].reward == pytest.approx(-5 * risk)
+        assert m.outcomes[i].penalty == pytest.approx(5 * risk)
     next_epoch(m)  # the record stays, so does the fine
     assert m.agents[0].resources == pytest.approx(100 - 10 * risk)
 
@@ -216,16 +216,16 @@ def test_the_fine_comes_at_epoch_start_and_is_part_of_the_reward():
 @pytest.mark.parametrize("accepted", [True, False])
 def test_realtime_two_flagged_agents_pay_the_rate_of_their_mean_risk(risks, cost, accepted):
     m = market(realtime_penalty=True, realtime_rate=0.1)
-    m.agents.collusion_risk[:2] = risks
-    m.agents[0].deal.counterparty, m.agents[0].deal.accepted = 1, accepted
-    effect = collusion.on_interaction(m, 0, m.agents[0].deal)
+    m.books.collusion_risk[:2] = risks
+    m.deals[0].counterparty, m.deals[0].accepted = 1, accepted
+    effect = collusion.on_interaction(m, 0, m.deals[0])
     assert effect == pytest.approx(nothing()._replace(c_a=cost, c_b=cost))
 
 
 def test_realtime_is_off_unless_asked_for():
     m = market()
-    m.agents.collusion_risk = 1.0
-    assert governance.on_interaction(m, 0, m.agents[0].deal, nothing()) == nothing()
+    m.books.collusion_risk = 1.0
+    assert governance.on_interaction(m, 0, m.deals[0], nothing()) == nothing()
 
 
 def test_history_is_forgotten_after_the_assessment_if_asked():
@@ -234,13 +234,13 @@ def test_history_is_forgotten_after_the_assessment_if_asked():
         record(m, 0, 1, 10, p=0.3, tau=0.3)
         record(m, 0, 1, 1, p=0.3, tau=0.4)
         next_epoch(m)
-        assert m.agents[0].collusion_risk == pytest.approx(0.2 + 0.25 * 0.2)
+        assert m.books[0].collusion_risk == pytest.approx(0.2 + 0.25 * 0.2)
         pair = m.pairs[edge(m, 0, 1)]
         left = [pair.count, pair.initiated, pair.accepted, pair.initiated_p, pair.mean_x, pair.mean_y]
         left += [pair.m2_x, pair.m2_y, pair.m_xy]
         assert any(left) != forgets
         next_epoch(m)
-        assert (m.agents[0].collusion_risk == 0.0) == forgets
+        assert (m.books[0].collusion_risk == 0.0) == forgets
 
 
 def test_what_is_off_keeps_no_books():
@@ -272,4 +272,4 @@ def test_lever_and_report_find_the_same_risk(records, threshold):
     scores = [*report.pairs.score, *report.groups.score]
     assume(all(abs(score - threshold) > 1e-9 for score in scores))
     assume(all(abs(c - 0.3) > 1e-9 for c in report.pairs.correlation))
-    assert m.agents.collusion_risk == pytest.approx(report.agent_risk, abs=1e-6)
+    assert m.books.collusion_risk == pytest.approx(report.agent_risk, abs=1e-6)

@@ -21,8 +21,8 @@ def market(agents=5, history=32, steps=10, freeze=2, **changes):
 
 def record(m, i, j, p=0.6, at=0, accepted=True, misuse=0, rejections=0, tau=0.0, r_a=0.0):
     """A dealing of no interest, unless it says so, settled at a step."""
-    agent, deal = m.agents[i], m.agents[i].deal
-    agent.proposal.contact = next(k for k in range(agent.start, agent.stop) if m.contacts[k].peer == j)
+    agent, deal = m.agents[i], m.deals[i]
+    agent.proposed = next(k for k in range(m.seats[i].start, m.seats[i].stop) if m.edges[k].peer == j)
     deal.counterparty, deal.p, deal.accepted, deal.tau, deal.r_a = j, p, accepted, tau, r_a
     deal.misuse, deal.rejections, m.row.step = misuse, rejections, at
     security.remember(m, i, deal)
@@ -35,7 +35,7 @@ def next_epoch(m):
 
 def threats(m):
     security.assess(m)
-    return m.agents.threat
+    return m.books.threat
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_a_contact_launders_what_the_window_holds(dealings, history):
     m = market(3, history=history)
     for i, other, accepted in dealings:
         record(m, i, other + (other >= i), accepted=accepted)
-    for k, contact in enumerate(m.contacts):
-        i = next(i for i, agent in enumerate(m.agents) if agent.start <= k < agent.stop)
+    for k, (edge, relation) in enumerate(zip(m.edges, m.relations, strict=True)):
+        i = next(i for i, agent in enumerate(m.seats) if agent.start <= k < agent.stop)
         kept = [(a, b + (b >= a)) for a, b, accepted in dealings[-3 * history :] if accepted]
-        assert contact.launders == kept.count((i, contact.peer))
+        assert relation.launders == kept.count((i, edge.peer))
 
 
 def test_history_is_forgotten_after_the_assessment_if_asked():
@@ -234,7 +234,7 @@ def test_what_is_off_keeps_no_books():
     m.params.security_enabled = False
     record(m, 0, 1, misuse=2)
     assert m.row.remembered == 0
-    assert not m.contacts.launders.any()
+    assert not m.relations.launders.any()
 
 
 # ---- what follows
@@ -245,7 +245,7 @@ def test_what_is_off_keeps_no_books():
 )
 def test_threats_are_fined_and_grave_ones_quarantined(threat, fine, epochs):
     m = market(penalty_multiplier=2.0, freeze=3)
-    m.agents[1].threat = threat
+    m.books[1].threat = threat
     expected = nothing()._replace(reputation=-fine, resources=-5 * fine, quarantine=epochs)
     assert security.epoch_start(m, 1) == pytest.approx(expected)
 
@@ -262,10 +262,10 @@ def test_a_quarantine_ends_with_its_epochs_and_what_it_was_for_counts_no_more(fr
             if n == 4:
                 record(m, 1, 2, at=m.row.step)  # not its doing
             next_epoch(m)
-            seen.append((is_frozen(agent, m.row.epoch), agent.outcome.quarantined, agent.outcome.released))
+            seen.append((is_frozen(agent, m.row.epoch), m.outcomes[0].quarantined, m.outcomes[0].released))
             if len(seen) == 1:
                 assert (agent.reputation, agent.resources) == pytest.approx((-threat, 100 - 5 * threat))
-                assert agent.outcome.reward == pytest.approx(-5 * threat)
+                assert agent.reward == pytest.approx(-5 * threat)
     first, rest, free, idle = (True, True, False), (True, False, False), (False, False, True), (False, False, False)
     assert seen == [first, *[rest] * (freeze - 1), free, *[idle] * (4 - freeze), first]
 
@@ -286,12 +286,12 @@ def test_a_quarantine_ends_with_its_epochs_and_what_it_was_for_counts_no_more(fr
 def test_realtime_a_suspicious_dealing_costs_the_initiator_and_half_of_it_the_other(terms, threat, score):
     m = market(realtime_penalty=True, realtime_rate=0.4)
     record(m, 0, 1, **terms)
-    m.agents[0].threat = threat
-    effect = security.on_interaction(m, 0, m.agents[0].deal)
+    m.books[0].threat = threat
+    effect = security.on_interaction(m, 0, m.deals[0])
     assert effect == pytest.approx(nothing()._replace(c_a=0.4 * score, c_b=0.2 * score))
 
 
 def test_realtime_is_off_unless_asked_for():
     m = market(realtime_threshold=0.0)
     record(m, 0, 1, misuse=5)
-    assert governance.on_interaction(m, 0, m.agents[0].deal, nothing()) == nothing()
+    assert governance.on_interaction(m, 0, m.deals[0], nothing()) == nothing()

@@ -30,7 +30,7 @@ def market(learners="all", **governance):
 
 
 def deal(m, p=0.5, tau=0.0, accepted=True):
-    it = m.agents[0].deal
+    it = m.deals[0]
     it.counterparty, it.p, it.tau, it.accepted = 1, p, tau, accepted
     return it
 
@@ -38,12 +38,12 @@ def deal(m, p=0.5, tau=0.0, accepted=True):
 def settle(m, p, accepted=True, conduct=HONEST):
     """Let agent 0 propose to agent 1 with that quality and get that answer; returns the deal."""
     agent = m.agents[0]
-    agent.proposal.contact, agent.proposal.conduct = agent.start, conduct
-    agent.proposal.progress = math.log(p / (1 - p)) / K
+    agent.proposed, m.proposals[0].conduct = m.seats[0].start, conduct
+    m.proposals[0].progress = math.log(p / (1 - p)) / K
     agent.scratch.answered, agent.scratch.accepted = True, accepted
     respond.respond(m)
-    assert agent.deal.p == pytest.approx(p)
-    return agent.deal
+    assert m.deals[0].p == pytest.approx(p)
+    return m.deals[0]
 
 
 def epoch(m):
@@ -70,10 +70,11 @@ OFF = {
 def test_a_lever_that_is_off_has_no_effect(lever, accepted):
     m = market(**OFF[lever])
     agent = m.agents[0]
-    agent.recent[:], agent.initiated, agent.violations, agent.reputation, agent.votes = 1.0, 10, 5, -0.5, 3
-    m.agents.collusion_risk = m.agents.threat = 1.0
+    book = m.books[0]
+    book.recent[:], book.initiated, book.violations, agent.reputation, agent.votes = 1.0, 10, 5, -0.5, 3
+    m.books.collusion_risk = m.books.threat = 1.0
     assert governance.on_interaction(m, 0, deal(m, p=0.1, tau=-1.2, accepted=accepted), nothing()) == nothing()
-    assert not agent.deal.costs.any()
+    assert not m.deals[0].costs.any()
     assert governance.may_act(m.params, agent)
     assert governance.vote_weight(m.params, agent) == 1.0
     assert governance.on_sanction(m.params, agent) == nothing()
@@ -111,12 +112,12 @@ def test_decay_comes_before_the_fines_of_the_same_epoch():
 
 def intend(m, i, verb, conduct=HONEST):
     scratch = m.agents[i].scratch
-    scratch.verb, scratch.contact, scratch.conduct = verb, m.agents[i].start, conduct
+    scratch.verb, scratch.contact, scratch.conduct = verb, m.seats[i].start, conduct
 
 
 def test_normalised_votes_move_reputation_by_their_weight_until_the_epoch_is_over():
     m = market(vote_normalization_enabled=True, max_vote_weight_per_agent=4.0)
-    target = m.contacts[m.agents[0].start].peer
+    target = m.edges[m.seats[0].start].peer
     for total in (1, 1 + 0.8, 1 + 0.8 + 2 / 3, 1 + 0.8 + 2 / 3 + 4 / 7, 1 + 0.8 + 2 / 3 + 4 / 7 + 0.5):
         intend(m, 0, VOTE)
         act.act(m)
@@ -124,7 +125,7 @@ def test_normalised_votes_move_reputation_by_their_weight_until_the_epoch_is_ove
     epoch(m)
     intend(m, 0, VOTE, ADVERSARIAL)
     act.act(m)
-    assert m.agents[0].outcome.weight == 1.0
+    assert m.outcomes[0].weight == 1.0
     assert m.agents[target].reputation == pytest.approx(0.01 * (total - 1))
 
 
@@ -134,7 +135,7 @@ def test_bandwidth_counts_every_verb_but_the_noop():
         step.begin(m)
         intend(m, 0, verb)
         act.act(m)
-        assert m.agents[0].outcome.verb == done
+        assert m.outcomes[0].verb == done
     assert m.agents[0].actions == 2
     epoch(m)
     assert governance.may_act(m.params, m.agents[0])
@@ -146,7 +147,7 @@ def test_bandwidth_0_blocks_all_who_act_but_nobody_who_answers():
         step.begin(m)
         decide.decide(m, np.zeros((0, 5), dtype=np.int64))
         act.act(m)
-        assert {int(agent.outcome.verb) for agent in m.agents} == {NOOP}
+        assert {int(outcome.verb) for outcome in m.outcomes} == {NOOP}
     assert settle(m, 0.7).accepted
 
 
@@ -157,7 +158,7 @@ def test_staking_bars_those_who_hold_less_than_the_stake(resources, may):
     assert governance.may_act(m.params, m.agents[0]) == may
     intend(m, 0, POST)
     act.act(m)
-    assert m.agents[0].outcome.verb == (POST if may else NOOP)
+    assert m.outcomes[0].verb == (POST if may else NOOP)
 
 
 def test_staking_slashes_once_for_a_failed_audit_and_once_for_a_violation():
@@ -167,8 +168,8 @@ def test_staking_slashes_once_for_a_failed_audit_and_once_for_a_violation():
         m = market(staking_enabled=True, stake_slash_rate=0.25, **levers)
         before = 100.0 + settle(m, 0.4).payoff_a
         assert m.agents[0].resources == pytest.approx(before * 0.75**times)
-        assert m.agents[0].outcome.penalty == pytest.approx(before * (1 - 0.75**times))
-        assert m.agents[0].outcome.reward == pytest.approx(m.agents[0].resources - 100.0)
+        assert m.outcomes[0].penalty == pytest.approx(before * (1 - 0.75**times))
+        assert m.agents[0].reward == pytest.approx(m.agents[0].resources - 100.0)
 
 
 #: p, tau, accepted -> what is taxed; S = 2.5p - 1.5(1-p).
@@ -202,7 +203,7 @@ def test_an_audit_takes_reputation_twice_by_the_penalty_and_by_the_cost():
         m = market(**AUDIT)
         settle(m, 0.4, accepted)
         assert list(m.agents.reputation) == pytest.approx([reputation, 0, 0])
-        assert (m.agents[0].failed_audits, m.agents[0].outcome.audited) == (1, True)
+        assert (m.books[0].failed_audits, m.outcomes[0].audited) == (1, True)
 
 
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0)])
@@ -224,7 +225,7 @@ def breaker(**changes):
 @pytest.mark.parametrize("count", [1, 4, 10])
 def test_the_breaker_counts_a_mean_at_the_threshold(toxicity, violation, count):
     m = breaker(freeze_threshold_toxicity=0.5)
-    m.agents[0].recent[:count], m.agents[0].initiated = toxicity, count
+    m.books[0].recent[:count], m.books[0].initiated = toxicity, count
     assert circuit_breaker.on_interaction(m, 0, deal(m)) == Effect(0, 0, 0, 0, 0, violation, 0, 0, 0)
 
 
@@ -234,15 +235,15 @@ def test_the_breaker_looks_at_the_last_ten_accepted_or_not():
         settle(m, 0.8, accepted=n % 2 == 0)
     for n in range(1, 11):  # mean 1-p is (n*.8 + (10-n)*.2)/10: from .6 on at n = 7
         settle(m, 0.2, accepted=n % 2 == 0)
-        assert m.agents[0].outcome.violation == (n >= 7)
-    assert (m.agents[0].violations, m.agents[0].breaches) == (4, 4)
+        assert m.outcomes[0].violation == (n >= 7)
+    assert (m.books[0].violations, m.books[0].breaches) == (4, 4)
 
 
 def test_violations_up_to_the_limit_freeze_and_each_further_one_freezes_anew():
     m = breaker()
     for expected in ((1, 0, False), (2, 2, True)):
         settle(m, 0.2)
-        assert (m.agents[0].violations, m.agents[0].frozen_until, m.agents[0].outcome.froze) == expected
+        assert (m.books[0].violations, m.agents[0].frozen_until, m.outcomes[0].froze) == expected
     epoch(m)
     settle(m, 0.2)  # proposed before it was frozen
     assert m.agents[0].frozen_until == 3
@@ -254,13 +255,13 @@ def test_a_freeze_ends_at_its_epoch_clears_the_violations_and_keeps_the_window()
         settle(m, 0.2)
     agent = m.agents[0]
     epoch(m)
-    assert (is_frozen(agent, m.row.epoch), agent.violations, agent.outcome.released) == (True, 2, False)
+    assert (is_frozen(agent, m.row.epoch), m.books[0].violations, m.outcomes[0].released) == (True, 2, False)
     epoch(m)
-    assert (is_frozen(agent, m.row.epoch), agent.violations, agent.outcome.released) == (False, 0, True)
-    assert agent.initiated == 2
+    assert (is_frozen(agent, m.row.epoch), m.books[0].violations, m.outcomes[0].released) == (False, 0, True)
+    assert m.books[0].initiated == 2
     settle(m, 0.7)  # (.8 + .8 + .3)/3 = .63: the record still counts
     epoch(m)
-    assert (agent.violations, agent.frozen_until) == (1, 0)
+    assert (m.books[0].violations, agent.frozen_until) == (1, 0)
 
 
 def test_violations_short_of_the_limit_are_not_forgiven_with_the_epoch():
@@ -268,7 +269,7 @@ def test_violations_short_of_the_limit_are_not_forgiven_with_the_epoch():
     settle(m, 0.2)
     for _ in range(3):
         epoch(m)
-    assert m.agents[0].violations == 1
+    assert m.books[0].violations == 1
     settle(m, 0.2)
     assert m.agents[0].frozen_until == 3 + 1
 
@@ -284,7 +285,7 @@ EVERYTHING = {
 @given(st.floats(0.01, 0.99), st.booleans(), st.floats(0, 1), st.floats(0, 1), st.sampled_from([HONEST, ADVERSARIAL]))
 def test_costs_by_lever_add_up_to_what_the_two_parties_pay(p, accepted, risk, threat, conduct):
     m = market(**EVERYTHING)
-    m.agents.collusion_risk, m.agents.threat = risk, threat
+    m.books.collusion_risk, m.books.threat = risk, threat
     it = settle(m, p, accepted, conduct)
     assert it.costs.sum(axis=0) == pytest.approx([it.c_a, it.c_b])
     assert (it.costs >= 0).all()
@@ -296,4 +297,4 @@ def test_costs_by_lever_add_up_to_what_the_two_parties_pay(p, accepted, risk, th
     score = (0.3 if accepted and p < 0.3 else 0) + 0.3 * threat
     assert costs["security"] == pytest.approx([0.2 * score, 0.1 * score] if score >= 0.1 else [0, 0])
     for i in (0, 1):
-        assert m.agents[i].outcome.levers == pytest.approx(it.costs[:, i])
+        assert m.outcomes[i].levers == pytest.approx(it.costs[:, i])

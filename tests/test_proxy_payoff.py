@@ -208,7 +208,7 @@ def drawn(conduct, reputation=0.0, count=1500, **settings):
     """That many proposals, as columns."""
     m = market(market=settings)
     key, rows = random.episode_key(5, 0), []
-    proposal = m.agents[0].proposal
+    proposal = m.proposals[0]
     names = ("progress", "rework", "rejections", "misuse", "engagement", "p", "signal", "reading")
     for n in range(count):
         proposal.conduct = conduct

@@ -105,7 +105,7 @@ class CudaVectorEnv(MarketVectorEnv):
             raise ValueError("num_threads is for the CPU; device='cuda' takes one thread an environment")
         self.device = find_device()
         super().__init__(scenario, num_envs, learners, num_threads, seed, copy)
-        self._table_there = self._to_device(self._table)
+        self._scene_there = self._to_device(self._scene)
         self._initial_there = self._to_device(self._initial)
         self._seats = torch.as_tensor(self._learners, device=self.device)
         self._every_row = torch.arange(self.num_envs, device=self.device)
@@ -113,15 +113,15 @@ class CudaVectorEnv(MarketVectorEnv):
         self._end_at(self._clock + self._steps)
 
     def _allocate(self, which: NDArray[np.int64]) -> None:
-        one, shown = self.compiled.allocate(1, infos=False)
+        one, shown = self.compiled.allocate(1, infos=False, watched=False)
 
         def zeros(like: NDArray[Any], *more: int, dtype: torch.dtype) -> torch.Tensor:
             return torch.zeros((self.num_envs, *like.shape[1:], *more), dtype=dtype, device=self.device)
 
-        self._records = State(*(zeros(part, part.dtype.itemsize, dtype=torch.uint8) for part in one))  # type: ignore[arg-type]
+        self._records: Any = State(*(zeros(part, part.dtype.itemsize, dtype=torch.uint8) for part in one))  # type: ignore[arg-type]
         parts = zip(self._records, one, strict=True)
         self.state_tables = State(*(_kernel_table(records, part.dtype) for records, part in parts))  # type: ignore[arg-type]
-        self._shown = View(*(zeros(part, dtype=torch.from_numpy(part).dtype) for part in shown))  # type: ignore[arg-type]
+        self._shown: Any = View(*(zeros(part, dtype=torch.from_numpy(part).dtype) for part in shown))  # type: ignore[arg-type]
         self._view = View(*(_kernel_array(part) for part in self._shown))  # type: ignore[arg-type]
         heads = (self.num_envs, self.compiled.num_learners, len(self.compiled.nvec))
         self._actions = torch.zeros(heads, dtype=torch.int64, device=self.device)
@@ -135,12 +135,9 @@ class CudaVectorEnv(MarketVectorEnv):
         records = np.frombuffer(tables.tobytes(), np.uint8).reshape(*tables.shape, tables.dtype.itemsize)
         return _kernel_table(torch.tensor(records, device=self.device), tables.dtype)
 
-    def _field(self, table: str, *path: str) -> torch.Tensor:
-        """A field of every record of a table, by its path: a strided tensor over the table's memory."""
-        dtype, offset = getattr(self.compiled.initial, table).dtype, 0
-        for name in path:
-            dtype, at = dtype.fields[name][:2]
-            offset += at
+    def _field(self, table: str, name: str) -> torch.Tensor:
+        """A field of every record of a table: a strided tensor over the table's memory."""
+        dtype, offset = getattr(self.compiled.initial, table).dtype.fields[name][:2]
         records: torch.Tensor = getattr(self._records, table)
         return records.view(torch.from_numpy(np.empty(0, dtype)).dtype)[..., offset // dtype.itemsize]
 
@@ -149,7 +146,7 @@ class CudaVectorEnv(MarketVectorEnv):
         kernels.launch(kernel, threads, cuda.external_stream(stream) if stream else 0, *arguments)
 
     def _reset_rows(self, rows: torch.Tensor) -> None:
-        tables = self._table_there, self._initial_there, self.state_tables, self._view
+        tables = self._scene_there, self._initial_there, self.state_tables, self._view
         self._launch(kernels.reset, len(rows), *tables, _kernel_array(rows))
 
     def reset(self, seed: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -178,10 +175,10 @@ class CudaVectorEnv(MarketVectorEnv):
             )
         self._actions.copy_(chosen)
         self._launch(
-            kernels.advance, self.num_envs, self._table_there, self.state_tables, self._view, self._actions_there
+            kernels.advance, self.num_envs, self._scene_there, self.state_tables, self._view, self._actions_there
         )
         self._clock += 1
-        rewards = self._field("agents", "outcome", "reward")[:, self._seats]
+        rewards = self._shown.reward.clone()
         over = torch.zeros((2, *rewards.shape), dtype=torch.bool, device=self.device)
         if self._clock < self._next_end:
             return self._observations(), rewards, over[0], over[1], {}
@@ -213,8 +210,7 @@ class CudaVectorEnv(MarketVectorEnv):
         return infos
 
     def _observations(self) -> dict[str, Any]:
-        observation: Any = self._shown.observation
-        mask: Any = self._shown.mask
+        observation, mask = self._shown.observation, self._shown.mask
         if self.copy:
             observation, mask = observation.clone(), mask.clone()
         return {"observation": observation, "action_mask": mask}
@@ -222,20 +218,19 @@ class CudaVectorEnv(MarketVectorEnv):
     def state(self) -> Any:
         """As `MarketVectorEnv.state`."""
         out = torch.zeros((self.num_envs, len(self.compiled.state_bounds[0])), device=self.device)
-        self._launch(kernels.global_state, self.num_envs, self._table_there, self.state_tables, _kernel_array(out))
+        self._launch(kernels.global_state, self.num_envs, self._scene_there, self.state_tables, _kernel_array(out))
         return out
 
     def ledger(self) -> Any:
         """As `MarketVectorEnv.ledger`."""
         shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(features.LEDGER))
         out = torch.zeros(shape, device=self.device)
-        self._launch(kernels.ledger, self.num_envs, self._table_there, self.state_tables, _kernel_array(out))
+        self._launch(kernels.ledger, self.num_envs, self._scene_there, self.state_tables, _kernel_array(out))
         return out[:, self._seats]
 
     def _tensors(self) -> list[torch.Tensor]:
         """What a snapshot holds, in the order of `_parts`."""
-        tensors: Any = [*self._records, self._shown.observation, self._shown.mask]
-        return list(tensors)
+        return [*self._records, self._shown.observation, self._shown.mask]
 
     def _parts(self) -> list[NDArray[Any]]:
         return [tensor.cpu().numpy() for tensor in self._tensors()]

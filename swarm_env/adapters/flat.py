@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 
 from swarm_env.core.types import ADVERSARIAL, HONEST, NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE
@@ -32,6 +32,47 @@ def moves(peers: int) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64)
 
 
+class FlatActions:
+    """The way between flat actions and the market's heads, for one agent or for arrays of any leading shape.
+
+    Args:
+        inbox: I, inbox slots.
+        peers: peer slots.
+
+    Attributes:
+        count: n, how many flat actions there are.
+
+    Raises:
+        ValueError: more than 65,536 joint actions; `view.inbox` and `view.peers` make them fewer.
+    """
+
+    def __init__(self, inbox: int, peers: int) -> None:
+        self._inbox, self._peers, self._moves = inbox, peers, moves(peers)
+        self.count = len(self._moves) << inbox
+        if self.count > MAX_ACTIONS:
+            raise ValueError(
+                f"{self.count} joint actions are too many to enumerate ({MAX_ACTIONS} at most); "
+                "set view.inbox or view.peers in the scenario to see fewer slots"
+            )
+        self._patterns = (np.arange(1 << inbox)[:, None] >> np.arange(inbox)) & 1  # (2**I, I) accept bits
+        self._asks = np.isin(self._moves[:, 0], (PROPOSE, VOTE))
+
+    def decode(self, actions: ArrayLike) -> NDArray[np.int64]:
+        """Whole numbers (...) in 0..n-1 -> the market's actions (..., I+3)."""
+        pattern, move = np.divmod(np.asarray(actions, dtype=np.int64), len(self._moves))
+        return np.concatenate([self._patterns[pattern], self._moves[move]], axis=-1)
+
+    def joint_mask(self, mask: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The market's masks (..., M) -> legal flat actions, 0 or 1 (..., n); a fresh array."""
+        at = 2 * self._inbox
+        accept, verb = mask[..., 1:at:2], mask[..., at : at + len(VERBS)]
+        peer = mask[..., at + len(VERBS) :][..., : self._peers]
+        legal = verb[..., self._moves[:, 0]] & np.where(self._asks, peer[..., self._moves[:, 1]], 1)
+        answers = np.all(self._patterns <= accept[..., None, :], axis=-1)
+        joint = answers[..., :, None] & legal[..., None, :].astype(bool)
+        return np.asarray(joint, dtype=np.int8).reshape(*mask.shape[:-1], self.count)
+
+
 class FlatMarket(BaseParallelWrapper):  # type: ignore[misc]
     """See the module. Observations are float32 (F,), actions whole numbers.
 
@@ -42,21 +83,12 @@ class FlatMarket(BaseParallelWrapper):  # type: ignore[misc]
     def __init__(self, env: MarketEnv) -> None:
         super().__init__(env)
         compiled = env.compiled
-        self._inbox, self._peers = compiled.inbox, compiled.peers
-        self._moves = moves(compiled.peers)
-        count = len(self._moves) << compiled.inbox
-        if count > MAX_ACTIONS:
-            raise ValueError(
-                f"{count} joint actions are too many to enumerate ({MAX_ACTIONS} at most); "
-                "set view.inbox or view.peers in the scenario to see fewer slots"
-            )
-        patterns = np.arange(1 << compiled.inbox)
-        self._patterns = (patterns[:, None] >> np.arange(compiled.inbox)) & 1  # (2**I, I) accept bits
+        self._flat = FlatActions(compiled.inbox, compiled.peers)
         low, high = compiled.feature_bounds
         self._observation_spaces = {
             agent: gymnasium.spaces.Box(low, high, dtype=np.float32) for agent in env.possible_agents
         }
-        self._action_spaces = {agent: gymnasium.spaces.Discrete(count) for agent in env.possible_agents}
+        self._action_spaces = {agent: gymnasium.spaces.Discrete(self._flat.count) for agent in env.possible_agents}
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Box:
         """The same object at every call."""
@@ -68,18 +100,11 @@ class FlatMarket(BaseParallelWrapper):  # type: ignore[misc]
 
     def decode(self, action: int) -> NDArray[np.int64]:
         """The environment's action (I+3,) for a flat one."""
-        pattern, move = divmod(int(action), len(self._moves))
-        return np.concatenate([self._patterns[pattern], self._moves[move]])
+        return self._flat.decode(action)
 
     def joint_mask(self, mask: NDArray[np.int8]) -> NDArray[np.int8]:
         """Legal flat actions (n,) for the environment's mask of one agent."""
-        at = 2 * self._inbox
-        accept, verb = mask[1:at:2], mask[at : at + len(VERBS)]
-        peer = mask[at + len(VERBS) :][: self._peers]
-        asks = np.isin(self._moves[:, 0], (PROPOSE, VOTE))
-        legal = verb[self._moves[:, 0]] & np.where(asks, peer[self._moves[:, 1]], 1)
-        answers = np.all(self._patterns <= accept, axis=1)
-        return np.asarray(answers[:, None] & legal[None, :].astype(bool), dtype=np.int8).ravel()
+        return self._flat.joint_mask(mask)
 
     def _split(
         self, observations: Mapping[str, Any], infos: Mapping[str, Any]

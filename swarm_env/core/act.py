@@ -8,7 +8,7 @@ from swarm_env.core.contacts import is_frozen
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
-from swarm_env.core.types import ADVERSARIAL, NOOP, POST, PROPOSE, TASK, VOTE, Market
+from swarm_env.core.types import ADVERSARIAL, NOOP, POST, PROPOSE, TASK, VOTE, Market, seen
 
 COOLDOWN = 2  #: steps between two attacks of a scripted adversary [S]
 LIKES = 0.5  #: trust from which on a vote is up
@@ -28,7 +28,7 @@ def act(market: Market) -> None:
 @rule
 def _perform(market: Market, i: int) -> None:
     agent, params = market.agents[i], market.params
-    outcome, verb = agent.outcome, agent.scratch.verb
+    outcome, verb = seen(market.outcomes, i), agent.scratch.verb
     if is_frozen(agent, market.row.epoch) or not governance.may_act(params, agent):
         return  # frozen, or fallen below the stake, in this very step
     outcome.verb = verb
@@ -51,24 +51,24 @@ def _perform(market: Market, i: int) -> None:
 def _propose(market: Market, i: int) -> None:
     """Open a proposal, unless the counterparty has been asked its fill this step."""
     agent = market.agents[i]
-    contact, proposal = agent.scratch.contact, agent.proposal
-    j = market.contacts[contact].peer
+    contact, proposal, outcome = agent.scratch.contact, market.proposals[i], seen(market.outcomes, i)
+    j = market.edges[contact].peer
     peer = market.agents[j]
-    agent.outcome.target = j
+    outcome.target = j
     if agent.cooldown == 0:
         agent.cooldown = COOLDOWN
     if peer.arrivals >= market.params.interactions_per_step:
-        agent.outcome.bounced = True
+        outcome.bounced = True
         return
     peer.arrivals += 1
-    proposal.contact, proposal.conduct = contact, agent.scratch.conduct
+    agent.proposed, proposal.conduct = contact, agent.scratch.conduct
     proposal.slot, proposal.next = -1, -1
     if peer.inbox < market.params.inbox:  # else it will expire: overflow
         proposal.slot = peer.inbox
         if peer.inbox == 0:
             peer.first = i
         else:
-            market.agents[peer.last].proposal.next = i
+            market.proposals[peer.last].next = i
         peer.last = i
         peer.inbox += 1
     draw_proposal(market.params, proposal, agent.reputation, market.row.step_key, i)
@@ -78,12 +78,13 @@ def _propose(market: Market, i: int) -> None:
 def _vote(market: Market, i: int) -> None:
     """Up for those it trusts, down for the others; adversarial conduct votes down."""
     agent = market.agents[i]
-    contact, outcome = market.contacts[agent.scratch.contact], agent.outcome
-    peer = market.agents[contact.peer]
-    up = contact.trust >= LIKES and agent.scratch.conduct != ADVERSARIAL
-    outcome.target, outcome.direction = contact.peer, 1 if up else -1
+    contact, outcome = agent.scratch.contact, seen(market.outcomes, i)
+    j = market.edges[contact].peer
+    peer = market.agents[j]
+    up = market.contacts[contact].trust >= LIKES and agent.scratch.conduct != ADVERSARIAL
+    outcome.target, outcome.direction = j, 1 if up else -1
     outcome.weight = governance.vote_weight(market.params, agent)
     change = outcome.direction * market.params.vote_step * outcome.weight
     peer.reputation = clip(peer.reputation + change, -1.0, 1.0)
-    contact.voted = market.row.epoch + 1
+    market.relations[contact].voted = market.row.epoch + 1
     agent.votes += 1

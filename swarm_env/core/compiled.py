@@ -70,11 +70,20 @@ class Rule(CPUDispatcher):
 
 def rule(function: F) -> F:
     """Make a rule. IEEE division: a rule that could divide by zero must say what it returns. No allocation."""
+    return _rule(function, "never")
+
+
+def shorthand(function: F) -> F:
+    """A rule that may return records: it is copied into its callers."""
+    return _rule(function, "always")
+
+
+def _rule(function: F, inline: str) -> F:
     if not JIT:
         return function
     # one machine-code function a kernel: rules that are called pass their arguments through memory, at twice the time
     options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-    dispatcher: Any = numba.njit(error_model="numpy", **options)(function)
+    dispatcher: Any = numba.njit(error_model="numpy", inline=inline, **options)(function)
     dispatcher.__class__ = Rule
     return cast(F, dispatcher)
 

@@ -39,7 +39,7 @@ def is_frozen(agent: Any, epoch: int) -> bool:
 @rule
 def is_open(market: Market, edge: int) -> bool:
     """The edge stands and the contact is not frozen."""
-    peer = market.agents[market.contacts[edge].peer]
+    peer = market.agents[market.edges[edge].peer]
     return market.contacts[edge].weight > 0.0 and not is_frozen(peer, market.row.epoch)
 
 
@@ -52,14 +52,14 @@ def anyone(market: Market, i: int, edge: int) -> bool:
 @rule
 def has_posted(market: Market, i: int, edge: int) -> bool:
     """Contacts whose posts can be voted on."""
-    peer = market.agents[market.contacts[edge].peer]
+    peer = market.agents[market.edges[edge].peer]
     return market.contacts[edge].weight > 0.0 and peer.visibility >= VISIBLE
 
 
 @rule
 def has_new_posts(market: Market, i: int, edge: int) -> bool:
     """Of these, the ones the agent has not voted on this epoch."""
-    fresh = market.contacts[edge].voted != market.row.epoch + 1
+    fresh = market.relations[edge].voted != market.row.epoch + 1
     return fresh and has_posted(market, i, edge)
 
 
@@ -69,7 +69,7 @@ def chooser(eligible: Any) -> Any:
     @rule
     def choose(market: Market, i: int, u: float) -> int:
         # every eligible contact has an equal chance as u runs over [0, 1); -1 if there is none
-        seat, count = market.agents[i], 0
+        seat, count = market.seats[i], 0
         for edge in range(seat.start, seat.stop):
             if eligible(market, i, edge):
                 count += 1
@@ -92,7 +92,7 @@ choose_new_posts = chooser(has_new_posts)
 @rule
 def most_trusted(market: Market, i: int, least: float) -> int:
     """The open contact trusted most, at least `least`; the first of equals. -1 if there is none."""
-    seat, best, trust = market.agents[i], -1, least
+    seat, best, trust = market.seats[i], -1, least
     for edge in range(seat.start, seat.stop):
         candidate = market.contacts[edge].trust
         if (candidate > trust or (best < 0 and candidate >= trust)) and is_open(market, edge):

@@ -23,35 +23,35 @@ SIMULATED: bool = bool(cuda.config.ENABLE_CUDASIM)
 
 
 @cuda.jit  # type: ignore[untyped-decorator,unused-ignore]
-def advance(table: Any, state: Any, view: Any, actions: Any) -> None:
+def advance(scene: Any, state: Any, view: Any, actions: Any) -> None:
     """Play one step of every row. actions: int64 (B, L, I+3)."""
     b = cuda.grid(1)
     if b < len(actions):
-        step.advance_row(table, state, view, actions, b)
+        step.advance_row(scene, state, view, actions, b)
 
 
 @cuda.jit  # type: ignore[untyped-decorator,unused-ignore]
-def reset(table: Any, initial: Any, state: Any, view: Any, rows: Any) -> None:
+def reset(scene: Any, initial: Any, state: Any, view: Any, rows: Any) -> None:
     """Start the episodes that `rows.seed` and `rows.episode` name. rows: int64 (k,), no row twice."""
     k = cuda.grid(1)
     if k < len(rows):
-        step.reset_row(table, initial, state, view, rows[k])
+        step.reset_row(scene, initial, state, view, rows[k])
 
 
 @cuda.jit  # type: ignore[untyped-decorator,unused-ignore]
-def global_state(table: Any, state: Any, out: Any) -> None:
+def global_state(scene: Any, state: Any, out: Any) -> None:
     """See `observe.global_state`: out (B, S) float32."""
     b = cuda.grid(1)
     if b < len(out):
-        observe.global_state_row(table, state, out[b], b)
+        observe.global_state_row(scene, state, out[b], b)
 
 
 @cuda.jit  # type: ignore[untyped-decorator,unused-ignore]
-def ledger(table: Any, state: Any, out: Any) -> None:
+def ledger(scene: Any, state: Any, out: Any) -> None:
     """See `observe.ledger`: out (B, N, I, len(LEDGER)) float32, zeroed."""
     b = cuda.grid(1)
     if b < len(out):
-        observe.ledger_row(table, state, out[b], b)
+        observe.ledger_row(scene, state, out[b], b)
 
 
 @contextmanager

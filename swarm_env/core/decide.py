@@ -8,20 +8,20 @@ from swarm_env.core import archetypes, governance
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent, idle, is_frozen
 from swarm_env.core.observe import NUM_VERBS, legal_verb, peer_contact
-from swarm_env.core.types import NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market
+from swarm_env.core.types import NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
 
 
 @rule
 def decide(market: Market, actions: Any) -> None:
     """Fill every agent's `scratch`: the answer to what it proposed, and its own intent. actions: (L, I+3)."""
     for i in range(len(market.agents)):
-        agent = market.agents[i]
+        agent, learner = market.agents[i], market.seats[i].learner
         frozen = is_frozen(agent, market.row.epoch)
-        if agent.learner >= 0:
-            action = actions[agent.learner]
+        if learner >= 0:
+            action = actions[learner]
             illegal = _answer_as_told(market, i, action, frozen)
             intent, wrong = _intend_as_told(market, i, action)
-            agent.outcome.illegal = illegal + wrong
+            seen(market.outcomes, i).illegal = illegal + wrong
         else:
             busy = _answer_by_script(market, i, frozen)
             acts = not (busy or frozen) and governance.may_act(market.params, agent)
@@ -39,9 +39,9 @@ def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> int:
             illegal += 1 if action[slot] != 0 else 0
             continue
         illegal += 1 if action[slot] != 0 and action[slot] != 1 else 0
-        asked = market.agents[initiator]
-        asked.scratch.answered, asked.scratch.accepted = True, action[slot] == 1
-        initiator = asked.proposal.next
+        asked = market.agents[initiator].scratch
+        asked.answered, asked.accepted = True, action[slot] == 1
+        initiator = market.proposals[initiator].next
     return illegal
 
 
@@ -70,8 +70,8 @@ def _answer_by_script(market: Market, i: int, frozen: bool) -> bool:
         asked = market.agents[initiator]
         on_turn = initiator < i and not busy
         busy = busy or on_turn
-        contact = market.contacts[asked.proposal.contact].back
+        contact = market.edges[asked.proposed].back
         asked.scratch.answered = True
         asked.scratch.accepted = archetypes.answer(market, i, initiator, contact, on_turn)
-        initiator = asked.proposal.next
+        initiator = market.proposals[initiator].next
     return busy

@@ -68,8 +68,7 @@ FEATURES: dict[str, dict[str, Feature]] = {"own": OWN, "inbox": INBOX, "peer": P
 CHARGING: tuple[int, ...] = tuple(
     k for k, lever in enumerate(governance.LEVERS.values()) if getattr(lever, "CHARGES", False)
 )
-#: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`, which writes
-#: the reward behind them.
+#: What a step did to a learner, for `infos`: not part of any observation. In the order of `_write_info`.
 INFO: tuple[str, ...] = (
     "payoff_initiator", "payoff_counterparty", "task_pay", "rejected_cost", "penalty",
     "initiated", "initiated_accepted", "expired", "received", "received_accepted",

@@ -9,7 +9,7 @@ from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
 from swarm_env.core.proxy import clip, quality, v_hat
-from swarm_env.core.types import WINDOW, Market
+from swarm_env.core.types import WINDOW, Market, seen
 
 RUNNING_RATE = 0.05  #: weight of the newest interaction in the market's running means
 HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
@@ -19,23 +19,23 @@ HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
 def respond(market: Market) -> None:
     """Settle in the order of initiators, then empty the inboxes."""
     for i in range(len(market.agents)):
-        if market.agents[i].proposal.contact >= 0:
+        market.agents[i].settled = market.agents[i].proposed >= 0
+        if market.agents[i].settled:
             _settle(market, i)
     for i in range(len(market.agents)):
         agent = market.agents[i]
-        agent.proposal.contact, agent.proposal.next = -1, -1
-        agent.inbox, agent.first, agent.last, agent.arrivals = 0, -1, -1, 0
+        agent.proposed, agent.inbox, agent.first, agent.last, agent.arrivals = -1, 0, -1, -1, 0
 
 
 @rule
 def _settle(market: Market, i: int) -> None:
-    agent, params = market.agents[i], market.params
-    deal, contact = agent.deal, agent.proposal.contact
-    j = market.contacts[contact].peer
+    agent, book, params = market.agents[i], market.books[i], market.params
+    deal, contact = seen(market.deals, i), agent.proposed
+    j = market.edges[contact].peer
     _describe(market, deal, i, j)
-    agent.recent[agent.initiated % WINDOW] = 1.0 - deal.p
-    agent.initiated += 1
-    agent.initiated_p += deal.p
+    book.recent[book.initiated % WINDOW] = 1.0 - deal.p
+    book.initiated += 1
+    book.initiated_p += deal.p
     effect = governance.on_interaction(market, i, deal, nothing())
     deal.c_a, deal.c_b = effect.c_a, effect.c_b
     deal.r_a, deal.r_b = (deal.p - 0.5) - effect.c_a, 0.0
@@ -45,8 +45,9 @@ def _settle(market: Market, i: int) -> None:
     _sanction(market, i, effect)
     gain = effect.reputation + (deal.r_a if deal.accepted else 0.0)
     agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
-    _learn(market, deal, contact)
-    _learn(market, deal, market.contacts[contact].back)
+    if deal.answered:  # what expired teaches nothing, nobody was there
+        _learn(market, deal, contact)
+        _learn(market, deal, market.edges[contact].back)
     _count(market, deal)
     governance.remember(market, i, deal)
 
@@ -75,8 +76,8 @@ def _count(market: Market, deal: Any) -> None:
 @rule
 def _describe(market: Market, deal: Any, i: int, j: int) -> None:
     """The interaction as it stands before governance; a rejection clips engagement at 0 [S]."""
-    params, proposal, scratch = market.params, market.agents[i].proposal, market.agents[i].scratch
-    deal.settled, deal.counterparty, deal.conduct = True, j, proposal.conduct
+    params, proposal, scratch = market.params, market.proposals[i], market.agents[i].scratch
+    deal.counterparty, deal.conduct = j, proposal.conduct
     deal.answered, deal.accepted = scratch.answered, scratch.answered and scratch.accepted
     deal.progress, deal.rework, deal.rejections = proposal.progress, proposal.rework, proposal.rejections
     deal.misuse, deal.signal, deal.p_offer = proposal.misuse, proposal.signal, proposal.p
@@ -91,7 +92,7 @@ def _describe(market: Market, deal: Any, i: int, j: int) -> None:
 @rule
 def _pay(market: Market, deal: Any, i: int, j: int) -> None:
     """Only an accepted interaction pays; costs levied on a rejected one are still due."""
-    mine, theirs = market.agents[i].outcome, market.agents[j].outcome
+    mine, theirs = seen(market.outcomes, i), seen(market.outcomes, j)
     mine.initiated += 1
     mine.expired += 0 if deal.answered else 1
     theirs.received += 1 if deal.answered else 0
@@ -115,50 +116,48 @@ def _pay(market: Market, deal: Any, i: int, j: int) -> None:
 @rule
 def receive(agent: Any, amount: float) -> None:
     """Rewards are what resources would change by without the floor at 0."""
-    agent.outcome.reward += amount
+    agent.reward += amount
     agent.gained += amount
     agent.resources = max(agent.resources + amount, 0.0)
 
 
 @rule
-def penalise(agent: Any, effect: Effect) -> None:
+def penalise(market: Market, i: int, effect: Effect) -> None:
     """Take reputation and resources."""
+    agent = market.agents[i]
     agent.reputation = clip(agent.reputation + effect.reputation, -1.0, 1.0)
-    agent.outcome.penalty -= effect.resources
+    seen(market.outcomes, i).penalty -= effect.resources
     receive(agent, effect.resources)
 
 
 @rule
 def _sanction(market: Market, i: int, effect: Effect) -> None:
     """Book a failed audit, a violation, a freeze."""
-    agent = market.agents[i]
-    agent.outcome.audited = effect.failed_audit > 0
-    agent.outcome.violation = effect.violation > 0
-    agent.failed_audits += effect.failed_audit
-    agent.breaches += effect.violation
-    agent.violations += effect.violation
-    agent.outcome.count = agent.violations
+    agent, book, outcome = market.agents[i], market.books[i], seen(market.outcomes, i)
+    outcome.audited = effect.failed_audit > 0
+    outcome.violation = effect.violation > 0
+    book.failed_audits += effect.failed_audit
+    book.breaches += effect.violation
+    book.violations += effect.violation
+    outcome.count = book.violations
     for _ in range(effect.failed_audit + effect.violation):
         agent.heat = min(agent.heat + HEAT_SANCTION, 1.0)
-        penalise(agent, governance.on_sanction(market.params, agent))
+        penalise(market, i, governance.on_sanction(market.params, agent))
     if effect.freeze > 0:
-        agent.outcome.froze = True
         agent.frozen_until = market.row.epoch + effect.freeze
-        agent.outcome.until = agent.frozen_until
+        outcome.froze, outcome.until = True, agent.frozen_until
 
 
 @rule
 def _learn(market: Market, deal: Any, index: int) -> None:
-    """What one party remembers; an interaction that expired teaches nothing, nobody was there."""
-    contact, params = market.contacts[index], market.params
-    if not deal.answered:
-        return
-    contact.met += 1
-    contact.met_p += deal.p
+    """What one party remembers of an interaction that got an answer."""
+    contact, relation, params = market.contacts[index], market.relations[index], market.params
+    relation.met += 1
+    relation.met_p += deal.p
     if not deal.accepted:
         contact.trust = 0.9 * contact.trust + 0.05  # [S]
         return
     contact.trust = 0.7 * contact.trust + 0.3 * deal.p  # [S]
-    contact.won = min(contact.won + 0.1, 1.0)  # [S]
+    relation.won = min(relation.won + 0.1, 1.0)  # [S]
     if params.dynamic and contact.weight > 0.0:
         contact.weight = min(contact.weight + params.edge_strengthen_rate, params.max_edge_weight)

@@ -19,9 +19,10 @@ from swarm_env.core.act import act
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.decide import decide
 from swarm_env.core.observe import observe
+from swarm_env.core.prefetch import read_ahead
 from swarm_env.core.respond import respond
 from swarm_env.core.turn import turn
-from swarm_env.core.types import NOOP, Market
+from swarm_env.core.types import NOOP, Market, Scene, State, View, market_of
 
 HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
 
@@ -33,19 +34,20 @@ def begin(market: Market) -> None:
     row.step_key = random.step_key(row.key, row.step)
     for i in range(len(market.agents)):
         agent = market.agents[i]
+        agent.reward = 0.0
         agent.heat *= HEAT_FADE
         agent.cooldown = max(agent.cooldown - 1, 0)
         scratch = agent.scratch
         scratch.verb, scratch.contact, scratch.conduct = NOOP, -1, 0
         scratch.answered, scratch.accepted = False, False
-        clear_outcome(agent.outcome)
-        agent.deal.settled = False
+    for i in range(len(market.outcomes)):
+        clear_outcome(market.outcomes[i])
 
 
 @rule
 def clear_outcome(outcome: Any) -> None:
     """Nothing has happened yet."""
-    outcome.reward, outcome.payoff_initiator, outcome.payoff_counterparty = 0.0, 0.0, 0.0
+    outcome.payoff_initiator, outcome.payoff_counterparty = 0.0, 0.0
     outcome.task_pay, outcome.cost, outcome.penalty = 0.0, 0.0, 0.0
     outcome.initiated, outcome.initiated_accepted, outcome.expired = 0, 0, 0
     outcome.received, outcome.received_accepted, outcome.illegal = 0, 0, 0
@@ -56,25 +58,22 @@ def clear_outcome(outcome: Any) -> None:
 
 
 @rule
-def advance_row(table: Any, state: Any, view: Any, actions: Any, b: int) -> None:
+def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int) -> None:
     """Play one step of environment b."""
-    row = state.rows[b]
-    agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
-    market = Market(table[row.params], row, agents, contacts, pairs, state.assessments[b], state.history[b])
+    market = market_of(scene, state, b)
     begin(market)
     decide(market, actions[b])
     respond(market)
     act(market)
     turn(market)
-    observe(market, view.observation[b], view.mask[b], view.info[b])
+    observe(market, view.observation[b], view.mask[b], view.reward[b], view.info[b])
 
 
 @rule
-def reset_row(table: Any, initial: Any, state: Any, view: Any, b: int) -> None:
+def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) -> None:
     """Start the episode that `rows.seed` and `rows.episode` name in environment b, from the initial state."""
-    row = state.rows[b]
-    start = initial.rows[row.params]
-    params = table[row.params]
+    row, which = state.rows[b], state.rows[b].params
+    start, params = initial.rows[which], scene.params[which]
     row.key = random.episode_key(row.seed, row.episode)
     row.step_key = random.step_key(row.key, 0)
     row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
@@ -82,27 +81,31 @@ def reset_row(table: Any, initial: Any, state: Any, view: Any, b: int) -> None:
     row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
     row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
     for i in range(state.agents.shape[1]):
-        state.agents[b, i] = initial.agents[row.params, i]
+        state.agents[b, i] = initial.agents[which, i]
         state.agents[b, i].resources = params.initial_resources
+        state.books[b, i] = initial.books[which, i]
+        state.proposals[b, i] = initial.proposals[which, i]
+    for i in range(state.outcomes.shape[1]):
+        state.outcomes[b, i], state.deals[b, i] = initial.outcomes[which, i], initial.deals[which, i]
     for edge in range(state.contacts.shape[1]):
-        state.contacts[b, edge] = initial.contacts[row.params, edge]
+        state.contacts[b, edge] = initial.contacts[which, edge]
         state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
+        state.relations[b, edge] = initial.relations[which, edge]
     for edge in range(state.pairs.shape[1]):
-        state.pairs[b, edge] = initial.pairs[row.params, edge]
-    agents, contacts, pairs = state.agents[b], state.contacts[b], state.pairs[b]
-    market = Market(params, row, agents, contacts, pairs, state.assessments[b], state.history[b])
-    observe(market, view.observation[b], view.mask[b], view.info[b])
+        state.pairs[b, edge] = initial.pairs[which, edge]
+    observe(market_of(scene, state, b), view.observation[b], view.mask[b], view.reward[b], view.info[b])
 
 
 @kernel
-def advance(table: Any, state: Any, view: Any, actions: Any, lo: int, hi: int) -> None:
+def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
-        advance_row(table, state, view, actions, b)
+        read_ahead(scene, state, b, hi)
+        advance_row(scene, state, view, actions, b)
 
 
 @kernel
-def reset(table: Any, initial: Any, state: Any, view: Any, lo: int, hi: int) -> None:
+def reset(scene: Scene, initial: State, state: State, view: View, lo: int, hi: int) -> None:
     """Start the episodes of rows lo..hi-1, see `reset_row`."""
     for b in range(lo, hi):
-        reset_row(table, initial, state, view, b)
+        reset_row(scene, initial, state, view, b)

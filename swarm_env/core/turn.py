@@ -7,7 +7,7 @@ from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import Effect
 from swarm_env.core.respond import penalise
-from swarm_env.core.types import Market
+from swarm_env.core.types import Market, seen
 
 
 @rule
@@ -29,8 +29,7 @@ def turn(market: Market) -> None:
 
 @rule
 def _close(market: Market, i: int) -> None:
-    agent, epoch = market.agents[i], market.row.epoch
-    outcome = agent.outcome
+    agent, outcome, epoch = market.agents[i], seen(market.outcomes, i), market.row.epoch
     outcome.close_reputation, outcome.close_resources = agent.reputation, agent.resources
     outcome.close_frozen = is_frozen(agent, epoch)
     outcome.close_quarantined = epoch < agent.quarantined_until
@@ -42,13 +41,13 @@ def _fade_network(market: Market) -> None:
     """Contacts fade and break; agents in disrepute lose theirs."""
     params = market.params
     for i in range(len(market.agents)):
-        for k in range(market.agents[i].start, market.agents[i].stop):
+        for k in range(market.seats[i].start, market.seats[i].stop):
             contact = market.contacts[k]
             if params.dynamic:
                 contact.weight *= 1.0 - params.edge_decay_rate
                 if contact.weight < params.min_edge_weight:
                     contact.weight = 0.0
-            least = min(market.agents[i].reputation, market.agents[contact.peer].reputation)
+            least = min(market.agents[i].reputation, market.agents[market.edges[k].peer].reputation)
             if least < params.reputation_disconnect_threshold:
                 contact.weight = 0.0
 
@@ -57,22 +56,22 @@ def _fade_network(market: Market) -> None:
 def _open(market: Market, i: int) -> None:
     agent, epoch = market.agents[i], market.row.epoch
     agent.posts, agent.votes, agent.tasks, agent.actions = 0, 0, 0, 0
-    agent.outcome.released = is_frozen(agent, epoch - 1) and not is_frozen(agent, epoch)
+    seen(market.outcomes, i).released = is_frozen(agent, epoch - 1) and not is_frozen(agent, epoch)
 
 
 @rule
 def _apply(market: Market, i: int, effect: Effect) -> None:
     """Write what a lever's epoch rule asks for."""
-    agent, epoch = market.agents[i], market.row.epoch
+    agent, book, epoch = market.agents[i], market.books[i], market.row.epoch
     if effect.reputation != 0.0 or effect.resources != 0.0:
-        penalise(agent, effect)
+        penalise(market, i, effect)
     if effect.pardon > 0:
-        agent.violations, agent.frozen_until = 0, 0
+        book.violations, agent.frozen_until = 0, 0
     if effect.quarantine > 0:
-        agent.outcome.quarantined = epoch >= agent.quarantined_until
-        agent.outcome.released = False
+        outcome = seen(market.outcomes, i)
+        outcome.quarantined, outcome.released = epoch >= agent.quarantined_until, False
         agent.quarantined_until = epoch + effect.quarantine
-        agent.judged = market.row.step
+        book.judged = market.row.step
 
 
 _apply_levers = governance.epoch_rules(_apply)

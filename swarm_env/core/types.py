@@ -1,21 +1,27 @@
 """What the rules read and write: records (one C struct an entity), and `Market`, one environment as a rule sees it.
 
-A record is declared as a class whose annotations give field and type (float, int, bool, an array of fixed length, or
-another record); `record` turns it into a NumPy dtype (float64, int64, bool). Rules see `market.agents[i].reputation`:
-machine code under Numba, plain attribute access without it. B environments, N agents, E directed contacts, L learners,
-I inbox slots, P peer slots, W interactions remembered, K levers.
+A record is declared as a class whose annotations give field and type (float, int, `Short`, `Tiny`, bool, an array of
+fixed length, or another record); `record` turns it into a NumPy dtype. Rules see `market.agents[i].reputation`: machine
+code under Numba, plain attribute access without it. S scenarios in a batch, B environments, N agents, E directed
+contacts, L learners, I inbox slots, P peer slots, W interactions remembered, K levers.
+
+A large batch is bound by memory, so a table holds what is touched together: what every step reads in one (`Agent`,
+`Contact`), what only a dealing or an epoch touches in others (`Book`, `Relation`), what never changes in a third, once
+for all environments (`Seat`, `Edge`).
 """
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.compiled import JIT
+from swarm_env.core.compiled import JIT, shorthand
 
+LINE = 64  #: bytes of a cache line
 WINDOW = 10  #: interactions in the circuit breaker's window (SWARM 4.2)
 NUM_LEVERS = 9  #: K, room for every lever's costs in `Deal.costs`; a test holds it to len(LEVERS)
 NUM_TRAITS = 5  #: most settings an archetype has; a test holds it to the archetypes' Configs
@@ -27,7 +33,9 @@ VERBS: tuple[str, ...] = ("noop", "propose", "post", "vote", "task")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_ELEMENTS: dict[Any, type] = {np.uint64: np.uint64, np.int64: np.int64, Floats: np.float64, Ints: np.int64}
+Short = Annotated[np.int32, ()]  #: counts, and numbers of steps and epochs
+Tiny = Annotated[np.int8, ()]  #: verbs and conducts
+_ELEMENTS: dict[Any, type] = {Floats: np.float64, Ints: np.int64}  # of arrays; others name their own
 
 
 class Row:
@@ -55,37 +63,91 @@ class Row:
     refusals: int  # of these, rejected
 
 
-class Proposal:
-    """What an agent has proposed, waiting for an answer in the next step. Its quality is fixed when it is made."""
+class Seat:
+    """One agent as the scenario describes it. Index: agent."""
 
-    contact: int  # directed edge to the counterparty, -1 = none
-    slot: int  # inbox slot of the counterparty, -1 = overflow
-    next: int  # initiator of the next proposal in the same inbox
-    conduct: int  # index into CONDUCTS
-    progress: float  # observables (SWARM 1.1)
-    rework: int
-    rejections: int
-    misuse: int
-    engagement: float
-    p: float  # latent quality, were it accepted
-    signal: float  # its surface, seen by the counterparty
-    reading: float  # an independent reading of v_hat, for the ledger view
+    archetype: int  # index into ARCHETYPES
+    learner: int  # row of the action array, -1 = scripted
+    start: int  # its contacts are start..stop-1
+    stop: int
+    traits: Annotated[Floats, (NUM_TRAITS,)]  # the archetype's settings, in the order of its Config
+
+
+class Edge:
+    """One contact as the scenario's network has it: a directed edge. Index: contact."""
+
+    peer: int  # the other agent
+    back: int  # the contact in the other direction
 
 
 class Scratch:
-    """Working memory of a step; nothing in it survives the step. Index: agent."""
+    """Working memory of a step; nothing in it survives the step."""
 
-    verb: int  # intent of this step
-    contact: int  # its target
-    conduct: int
+    contact: int  # target of the intent
+    verb: Tiny  # intent of this step
+    conduct: Tiny
     answered: bool  # whether the proposal this agent made got an answer
     accepted: bool  # the answer
 
 
-class Outcome:
-    """What a step did to one agent."""
+class Agent:
+    """One agent of one environment: what every step touches. Index: agent."""
 
-    reward: float  # what its resources would change by without the floor at 0
+    reputation: float  # [-1, 1], starts 0
+    resources: float  # >= 0, starts at market.initial_resources
+    visibility: float  # >= 0: posts, halved every epoch
+    heat: float  # [0, 1]: attention drawn by being caught; fades by a tenth a step
+    reward: float  # of the last step: what its resources would have changed by without the floor at 0
+    gained: float  # sum of rewards in this episode
+    proposed: int  # its open proposal: the contact it goes to, -1 = none
+    first: int  # its inbox: a list of initiators linked by `Proposal.next`, from the oldest
+    last: int  # to the newest
+    inbox: Short  # proposals waiting there, 0..I
+    arrivals: Short  # proposals opened to it this step, overflow included
+    frozen_until: Short  # frozen while epoch < this
+    quarantined_until: Short  # quarantined (a freeze by security) while epoch < this
+    posts: Short  # budgets used this epoch
+    votes: Short
+    tasks: Short
+    actions: Short  # verbs other than noop this epoch
+    cooldown: Short  # steps until a scripted adversary attacks again
+    settled: bool  # what it had proposed was settled in the last step, see `Deal`
+    scratch: Scratch
+
+
+class Book:
+    """What is on record of an agent: touched by its dealings and at epochs. Index: agent."""
+
+    recent: Annotated[Floats, (WINDOW,)]  # 1-p of its last initiated interactions, a ring
+    initiated_p: float  # sum of p of the interactions it initiated
+    collusion_risk: float  # [0, 1], as of the last assessment
+    threat: float  # [0, 1], as of the last assessment
+    initiated: Short  # interactions initiated and settled in this episode
+    failed_audits: Short  # in this episode
+    breaches: Short  # breaker violations in this episode
+    violations: Short  # of these, since the last freeze ended
+    judged: Short  # what it initiated before this step counts no more: it was quarantined for it
+
+
+class Proposal:
+    """What an agent has proposed, waiting for an answer in the next step. Its quality is fixed when it is made."""
+
+    progress: float  # observables (SWARM 1.1)
+    engagement: float
+    p: float  # latent quality, were it accepted
+    signal: float  # its surface, seen by the counterparty
+    reading: float  # an independent reading of v_hat, for the ledger view
+    rework: Short
+    rejections: Short
+    misuse: Short
+    conduct: Short  # index into CONDUCTS
+    slot: Short  # inbox slot of the counterparty, -1 = overflow
+    next: Short  # initiator of the next proposal in the same inbox
+
+
+class Outcome:
+    """What a step did to one agent, for infos and logs: no rule reads it. Index: agent, or 0 if nobody looks."""
+
     payoff_initiator: float  # accepted interaction it initiated (effort paid)
     payoff_counterparty: float  # accepted interactions it was asked for
     task_pay: float
@@ -117,17 +179,16 @@ class Outcome:
 
 
 class Deal:
-    """One interaction settled in a step, at its initiator's index; terms apply only if it was accepted."""
+    """One interaction settled in a step; terms hold if it was accepted. Index: initiator, or 0 if nobody looks."""
 
-    settled: bool
     accepted: bool
     answered: bool  # False: expired without an answer
     counterparty: int
     conduct: int
     progress: float
-    rework: int
-    rejections: int
-    misuse: int
+    rework: Short
+    rejections: Short
+    misuse: Short
     engagement: float  # after the clip that a rejection applies
     v_hat: float
     p: float
@@ -145,68 +206,32 @@ class Deal:
     costs: Annotated[Floats, (NUM_LEVERS, 2)]  # c_a and c_b by lever, in the order of LEVERS
 
 
-class Agent:
-    """One agent of one environment. Index: agent."""
-
-    archetype: int  # index into ARCHETYPES; with the next four, as the scenario describes it
-    learner: int  # row of the action array, -1 = scripted
-    start: int  # its contacts are contacts[start..stop-1]
-    stop: int
-    traits: Annotated[Floats, (NUM_TRAITS,)]  # the archetype's settings, in the order of its Config
-    reputation: float  # [-1, 1], starts 0
-    resources: float  # >= 0, starts at market.initial_resources
-    visibility: float  # >= 0: posts, halved every epoch
-    gained: float  # sum of rewards in this episode
-    heat: float  # [0, 1]: attention drawn by being caught; fades by a tenth a step
-    frozen_until: int  # frozen while epoch < this
-    quarantined_until: int  # quarantined (a freeze by security) while epoch < this
-    judged: int  # what it initiated before this step counts no more: it was quarantined for it
-    violations: int  # of the circuit breaker since the last freeze ended
-    posts: int  # budgets used this epoch
-    votes: int
-    tasks: int
-    actions: int  # verbs other than noop this epoch
-    cooldown: int  # steps until a scripted adversary attacks again
-    inbox: int  # proposals waiting in its inbox, 0..I: a list of initiators linked by `Proposal.next`,
-    first: int  # from the oldest
-    last: int  # to the newest
-    arrivals: int  # proposals opened to it this step, overflow included
-    recent: Annotated[Floats, (WINDOW,)]  # 1-p of its last initiated interactions, a ring
-    initiated: int  # interactions initiated and settled in this episode
-    initiated_p: float  # sum of their p
-    failed_audits: int  # in this episode
-    breaches: int  # breaker violations in this episode
-    collusion_risk: float  # [0, 1], as of the last assessment
-    threat: float  # [0, 1], as of the last assessment
-    proposal: Proposal  # what it has proposed
-    scratch: Scratch
-    outcome: Outcome  # what the last step did to it
-    deal: Deal  # what became, in the last step, of what it had proposed
-
-
 class Contact:
-    """What an agent remembers of one contact (a directed edge). Index: contact."""
+    """One contact (a directed edge) of one environment: what every step reads. Index: contact."""
 
-    peer: int  # the other agent
-    back: int  # the contact in the other direction
-    slot: int  # at contacts[start + k]: the contact shown in peer slot k, -1 = none
     trust: float  # [0, 1], starts .5
     weight: float  # of the network's edge; 0 = severed
-    voted: int  # epoch + 1 of its last vote on the contact, 0 = never
-    met: int  # interactions with the contact, either way round
-    met_p: float  # sum of their p
+
+
+class Relation:
+    """What else an agent remembers of a contact. Index: contact."""
+
+    met_p: float  # sum of p of the interactions with it
     won: float  # [0, 1], starts .5: standing won with the contact, +.1 an accepted interaction
-    launders: int  # accepted interactions in this direction within the history window
-    laundered: int  # step of the latest of them
+    met: Short  # interactions with the contact, either way round
+    voted: Short  # epoch + 1 of its last vote on the contact, 0 = never
+    launders: Short  # accepted interactions in this direction within the history window
+    laundered: Short  # step of the latest of them
+    slot: Short  # at relations[start + k], of an agent with more contacts than slots: the one in peer slot k, -1 = none
 
 
 class Pair:
     """Collusion control's record of a contact's dealings. Index: contact."""
 
-    initiated: int  # interactions in this direction since the collusion history was cleared
-    accepted: int  # of these, accepted
-    initiated_p: float  # sum of their p
-    count: int  # both directions, kept on the edge from the lower to the higher index; and:
+    initiated_p: float  # sum of p of the interactions in this direction since the collusion history was cleared
+    initiated: Short  # their number
+    accepted: Short  # of these, accepted
+    count: Short  # both directions, kept on the edge from the lower to the higher index; and:
     mean_x: float  # running mean of the lower agent's benefit
     mean_y: float  # of the higher agent's
     m2_x: float  # running sums of squared deviations and their product (Welford)
@@ -234,28 +259,24 @@ class Assessment:
 class Past:
     """One interaction in the security lever's window."""
 
-    contact: int  # directed edge initiator -> counterparty
     initiator: int
     counterparty: int
-    accepted: bool
     p: float
-    misuse: int
-    rejections: int
     tau: float
     r_a: float
-    step: int
+    contact: Short  # directed edge initiator -> counterparty
+    misuse: Short
+    rejections: Short
+    step: Short
+    accepted: bool
 
 
-class Market(NamedTuple):
-    """One environment, as the rules see it."""
+class Scene(NamedTuple):
+    """What the scenarios of a batch fix; `Row.params` says which of them an environment plays."""
 
-    params: Any  # the scenario's numbers: see compile.parameters
-    row: Any  # Row
-    agents: Any  # (N,) Agent
-    contacts: Any  # (E,) Contact
-    pairs: Any  # (E,) Pair, or (1,) without collusion control
-    assessments: Any  # (N,) Assessment, or (1,) without collusion and security control
-    history: Any  # (W,) Past, a ring; (1,) without security control
+    params: NDArray[Any]  # (S,): see compile.parameters
+    seats: NDArray[Any]  # (S, N) Seat
+    edges: NDArray[Any]  # (S, E) Edge
 
 
 class State(NamedTuple):
@@ -263,10 +284,34 @@ class State(NamedTuple):
 
     rows: NDArray[Any]  # (B,) Row
     agents: NDArray[Any]  # (B, N) Agent
+    books: NDArray[Any]  # (B, N) Book
+    proposals: NDArray[Any]  # (B, N) Proposal
+    outcomes: NDArray[Any]  # (B, N) Outcome, or (B, 1) if nobody looks
+    deals: NDArray[Any]  # (B, N) Deal, likewise
     contacts: NDArray[Any]  # (B, E) Contact
-    pairs: NDArray[Any]  # (B, E or 1) Pair
-    assessments: NDArray[Any]  # (B, N or 1) Assessment
-    history: NDArray[Any]  # (B, W or 1) Past
+    relations: NDArray[Any]  # (B, E) Relation
+    pairs: NDArray[Any]  # (B, E) Pair, or (B, 1) without collusion control
+    assessments: NDArray[Any]  # (B, N) Assessment, or (B, 1) without collusion and security control
+    history: NDArray[Any]  # (B, W) Past, a ring; (B, 1) without security control
+
+
+class Market(NamedTuple):
+    """One environment, as the rules see it: its scenario's row of `Scene`, its own of `State`."""
+
+    params: Any
+    seats: Any  # (N,)
+    edges: Any  # (E,)
+    row: Any
+    agents: Any  # (N,); and so on, as in State
+    books: Any
+    proposals: Any
+    outcomes: Any
+    deals: Any
+    contacts: Any
+    relations: Any
+    pairs: Any
+    assessments: Any
+    history: Any
 
 
 class View(NamedTuple):
@@ -274,7 +319,36 @@ class View(NamedTuple):
 
     observation: NDArray[np.float32]  # (B, L, F)
     mask: NDArray[np.int8]  # (B, L, M)
-    info: NDArray[np.float64]  # (B, L, len(INFO) + 1): infos, reward; (B, 0, ...) if nobody asks for it
+    reward: NDArray[np.float64]  # (B, L)
+    info: NDArray[np.float64]  # (B, L, len(INFO)), or (B, 0, len(INFO)) if nobody asks for it
+
+
+@shorthand
+def market_of(scene: Scene, state: State, b: int) -> Market:
+    """Environment b."""
+    row = state.rows[b]
+    return Market(
+        scene.params[row.params],
+        scene.seats[row.params],
+        scene.edges[row.params],
+        row,
+        state.agents[b],
+        state.books[b],
+        state.proposals[b],
+        state.outcomes[b],
+        state.deals[b],
+        state.contacts[b],
+        state.relations[b],
+        state.pairs[b],
+        state.assessments[b],
+        state.history[b],
+    )
+
+
+@shorthand
+def seen(table: Any, i: int) -> Any:
+    """Agent i's record in a table of outcomes or deals: one for each agent, or one for all if nobody looks."""
+    return table[i if len(table) > 1 else 0]
 
 
 @cache  # one object a record: Numba tells equal but distinct dtypes apart field by field, at every call
@@ -284,7 +358,7 @@ def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
     for name, hint in get_type_hints(cls, include_extras=True).items():
         if get_origin(hint) is Annotated:
             base, shape = get_args(hint)
-            fields.append((name, _ELEMENTS[base], shape))
+            fields.append((name, _ELEMENTS.get(base, base), shape))
         elif hint in (float, int, bool):
             fields.append((name, {float: np.float64, int: np.int64, bool: np.bool_}[hint]))
         else:
@@ -294,6 +368,12 @@ def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
 
 
 def table(cls: type | np.dtype[Any], *shape: int, plain: bool = not JIT) -> NDArray[Any]:
-    """A zeroed table of records. `plain`: its elements have attributes in Python, which kernels do not need."""
-    array = np.zeros(shape, cls if isinstance(cls, np.dtype) else record(cls, plain))
+    """A zeroed table of records, on a cache line's edge.
+
+    plain: its elements have attributes in Python, which kernels do not need.
+    """
+    dtype = cls if isinstance(cls, np.dtype) else record(cls, plain)
+    room = np.zeros(math.prod(shape) * dtype.itemsize + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    array = np.ndarray(shape, dtype, room, start)
     return array.view(np.recarray) if plain else array

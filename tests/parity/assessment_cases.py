@@ -65,19 +65,19 @@ def _market(num_agents: int, table: Table, settings: dict[str, float]) -> Market
     market = Market(fresh.params.copy(), *(part.copy() for part in fresh[1:]))
     for name, value in settings.items():
         setattr(market.params, name, value)
-    edges = {(k, int(c.peer)): e for k, a in enumerate(market.agents) for e, c in _contacts(market, a)}
+    edges = {(k, int(c.peer)): e for k, seat in enumerate(market.seats) for e, c in _contacts(market, seat)}
     names = ("counterparty", "p", "accepted", "tau", "c_a", "c_b", "r_a", "misuse", "rejections")
     for n in range(len(table["p"])):
         i, deal = int(table["initiator"][n]), SimpleNamespace(**{name: table[name][n] for name in names})
-        market.agents[i].proposal.contact = edges[i, int(deal.counterparty)]
+        market.agents[i].proposed = edges[i, int(deal.counterparty)]
         market.row.step = table["step"][n]
         collusion.remember(market, i, deal)
         security.remember(market, i, deal)
     return market
 
 
-def _contacts(market: Market, agent: Any) -> list[tuple[int, Any]]:
-    return [(edge, market.contacts[edge]) for edge in range(agent.start, agent.stop)]
+def _contacts(market: Market, seat: Any) -> list[tuple[int, Any]]:
+    return [(edge, market.edges[edge]) for edge in range(seat.start, seat.stop)]
 
 
 def _settings(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -114,7 +114,7 @@ def compare_assessments(seen: Differences, rng: np.random.Generator) -> None:
     )
     risk = detector.analyze(rows, names).agent_collusion_risk
     collusion.assess(market)
-    seen.add_arrays("collusion risk of a history", market.agents.collusion_risk, [risk[name] for name in names])
+    seen.add_arrays("collusion risk of a history", market.books.collusion_risk, [risk[name] for name in names])
     market.agents.reputation = rng.normal(0.5, 0.5, agents)
     analyzer = Analyzer(
         secure["injection_threshold"], secure["manipulation_threshold"], secure["laundering_trust_gap"],
@@ -123,4 +123,4 @@ def compare_assessments(seen: Differences, rng: np.random.Generator) -> None:
     analyzer.set_agent_trust_scores(dict(zip(names, market.agents.reputation.tolist(), strict=True)))
     threat = analyzer.analyze(rows, names).agent_threat_scores
     security.assess(market)
-    seen.add_arrays("threat of a history", market.agents.threat, [threat[name] for name in names])
+    seen.add_arrays("threat of a history", market.books.threat, [threat[name] for name in names])

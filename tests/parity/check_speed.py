@@ -1,8 +1,8 @@
-"""Our environment, command, imports and memory beside SWARM's, in one run. It prints; speed never fails a check.
+"""Our command, imports and memory beside SWARM's, in one run. It prints; speed never fails a check.
 
     python -m tests.parity.check_speed [--repeats 7]
 
-One thread, random actions drawn beforehand for both sides, resets included, repeats interleaved.
+One thread, repeats interleaved. What steps cost beside SWARM and others is in docs/performance.md (`make bench`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import machine, throughput
+from benchmarks import machine, startup
 
 
 def main() -> int:
@@ -18,10 +18,9 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7, help="of every measurement; the median counts")
     repeats = parser.parse_args().repeats
     print(f"load average {machine.load()}; medians of {repeats} interleaved repeats, with their range")
-    throughput.against_swarm(repeats)
-    throughput.commands(repeats)
-    throughput.imports(repeats)
-    throughput.memory()
+    startup.commands(repeats)
+    startup.imports(repeats)
+    startup.memory()
     return 0
 
 

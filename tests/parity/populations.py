@@ -90,8 +90,8 @@ def play_ours(population: dict[str, int], num_runs: int, changes: dict[str, Any]
     actions, tables = np.zeros((num_runs, 0, len(compiled.nvec)), dtype=np.int64), []
     for step in range(scenario.num_steps):
         compiled.advance(state, view, actions, 0, num_runs)
-        deals = np.asarray(state.agents["deal"])
-        run, initiator = np.nonzero(deals["settled"] & deals["answered"])
+        deals = np.asarray(state.deals)
+        run, initiator = np.nonzero(state.agents["settled"] & deals["answered"])
         table = np.zeros(len(run), DEALING)
         table["run"], table["initiator"] = run, initiator
         table["epoch"] = step // scenario.simulation.steps_per_epoch

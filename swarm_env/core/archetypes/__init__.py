@@ -47,7 +47,7 @@ def _refuse(market: Market, i: int, initiator: int, edge: int, on_turn: bool) ->
 def _link_answer(number: int, mine: Any, rest: Any) -> Any:
     @rule
     def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
-        if market.agents[i].archetype == number:
+        if market.seats[i].archetype == number:
             return bool(mine(market, i, initiator, edge, on_turn))
         return bool(rest(market, i, initiator, edge, on_turn))
 
@@ -62,7 +62,7 @@ def _do_nothing(market: Market, i: int) -> Intent:
 def _link_act(number: int, mine: Any, conduct: int, rest: Any) -> Any:
     @rule
     def act(market: Market, i: int) -> Intent:
-        if market.agents[i].archetype != number:
+        if market.seats[i].archetype != number:
             return rest(market, i)
         intent = mine(market, i)
         if intent.verb == NOOP and market.agents[i].tasks < market.params.tasks_per_epoch:

@@ -38,7 +38,7 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
 @rule
 def act(market: Market, i: int) -> Intent:
     """Attack a contact at random while cool and in good standing; otherwise post, or deal honestly."""
-    agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
+    agent, traits, key = market.agents[i], market.seats[i].traits, market.row.step_key
     cool = agent.heat <= traits[HEAT_AT] and agent.reputation >= 0.0
     u = random.uniform(key, i, random.INTERACT_PEER)
     if cool or random.uniform(key, i, random.EXPLORE) < traits[EXPLORE_CHANCE]:

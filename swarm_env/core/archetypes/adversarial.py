@@ -35,7 +35,7 @@ RICH = 50.0  #: resources above which an honest agent is a target [S]
 @rule
 def is_ally(market: Market, j: int) -> bool:
     """Another adversarial agent."""
-    return bool(market.agents[j].archetype == ADVERSARIAL_SEAT)
+    return bool(market.seats[j].archetype == ADVERSARIAL_SEAT)
 
 
 @rule
@@ -43,7 +43,7 @@ def is_target(market: Market, i: int, j: int) -> bool:
     """An honest agent with something to take."""
     peer = market.agents[j]
     worth = peer.resources > RICH or peer.reputation > 0.0
-    return bool(market.agents[i].traits[TARGET_HONEST] > 0.0 and market.agents[j].archetype == HONEST_SEAT and worth)
+    return bool(market.seats[i].traits[TARGET_HONEST] > 0.0 and market.seats[j].archetype == HONEST_SEAT and worth)
 
 
 @rule
@@ -61,12 +61,12 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
     if on_turn and not _baits(market, i):
         return bool(u < OTHER_CHANCE)
-    return contacts.is_trade(market.agents[initiator].proposal.conduct) or u < COLLABORATION_CHANCE
+    return contacts.is_trade(market.proposals[initiator].conduct) or u < COLLABORATION_CHANCE
 
 
 @rule
 def _attackable(market: Market, i: int, edge: int) -> bool:
-    return is_target(market, i, market.contacts[edge].peer) and contacts.is_open(market, edge)
+    return is_target(market, i, market.edges[edge].peer) and contacts.is_open(market, edge)
 
 
 _choose_attackable = contacts.chooser(_attackable)
@@ -74,7 +74,7 @@ _choose_attackable = contacts.chooser(_attackable)
 
 @rule
 def _exposed(market: Market, i: int, edge: int) -> bool:
-    target = is_target(market, i, market.contacts[edge].peer)
+    target = is_target(market, i, market.edges[edge].peer)
     return target and contacts.has_posted(market, i, edge)
 
 
@@ -84,7 +84,7 @@ _choose_exposed = contacts.chooser(_exposed)
 @rule
 def act(market: Market, i: int) -> Intent:
     """Attack when rested, disrupt by posts, vote targets down, else exploit whoever there is [S]."""
-    agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
+    agent, traits, key = market.agents[i], market.seats[i].traits, market.row.step_key
     if _baits(market, i):
         return contacts.idle()
     u = random.uniform(key, i, random.INTERACT_PEER)

@@ -35,16 +35,16 @@ PRIOR = 3.0  #: interactions after which trust weighs as much as the signal
 @rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """Expected p against its line."""
-    contact = market.contacts[edge]
-    weight = contact.met / (contact.met + PRIOR)
-    seen = proxy.quality(market.params, market.agents[initiator].proposal.signal)
-    return bool(weight * contact.trust + (1.0 - weight) * seen >= market.agents[i].traits[THRESHOLD])
+    met = market.relations[edge].met
+    weight = met / (met + PRIOR)
+    seen = proxy.quality(market.params, market.proposals[initiator].signal)
+    return bool(weight * market.contacts[edge].trust + (1.0 - weight) * seen >= market.seats[i].traits[THRESHOLD])
 
 
 @rule
 def act(market: Market, i: int) -> Intent:
     """Propose to whom it trusts most, post now and then, vote on what is new."""
-    agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
+    agent, traits, key = market.agents[i], market.seats[i].traits, market.row.step_key
     if random.uniform(key, i, random.INTERACT) < traits[INTERACT_CHANCE]:
         edge = contacts.most_trusted(market, i, LEAST_TRUST)
         if edge >= 0:

@@ -42,24 +42,24 @@ RICH = 50.0  #: resources above which a target is worth exploiting [S]
 @rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """Accept most while building standing, then only where it stands well [S]."""
-    contact = market.contacts[edge]
-    building = contact.met < market.agents[i].traits[PHASE]
+    contact = market.relations[edge]
+    building = contact.met < market.seats[i].traits[PHASE]
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
     if on_turn:
         return bool(u < (ON_TURN_CHANCE if building else ON_TURN_LATER))
-    return bool(u < market.agents[i].traits[FACADE_CHANCE]) if building else bool(contact.won > TRUSTED)
+    return bool(u < market.seats[i].traits[FACADE_CHANCE]) if building else bool(contact.won > TRUSTED)
 
 
 @rule
 def _exploitable(market: Market, i: int, edge: int) -> bool:
-    peer = market.agents[market.contacts[edge].peer]
-    good = market.contacts[edge].won > market.agents[i].traits[EXPLOIT_AT] and peer.resources > RICH
+    peer = market.agents[market.edges[edge].peer]
+    good = market.relations[edge].won > market.seats[i].traits[EXPLOIT_AT] and peer.resources > RICH
     return good and contacts.is_open(market, edge)
 
 
 @rule
 def _stranger(market: Market, i: int, edge: int) -> bool:
-    return market.contacts[edge].met < market.agents[i].traits[PHASE] and contacts.is_open(market, edge)
+    return market.relations[edge].met < market.seats[i].traits[PHASE] and contacts.is_open(market, edge)
 
 
 _choose_stranger = contacts.chooser(_stranger)
@@ -68,11 +68,11 @@ _choose_stranger = contacts.chooser(_stranger)
 @rule
 def _target(market: Market, i: int) -> int:
     """The exploitable contact where it stands best, once there are enough of them and enough cover; else -1."""
-    seat, met, targets, best, standing = market.agents[i], 0, 0, -1, 0.0
+    seat, met, targets, best, standing = market.seats[i], 0, 0, -1, 0.0
     for edge in range(seat.start, seat.stop):
-        contact = market.contacts[edge]
+        contact = market.relations[edge]
         met += contact.met  # every interaction counts ([S]: only those it answered at a step's end)
-        if contact.won > market.agents[i].traits[EXPLOIT_AT]:
+        if contact.won > market.seats[i].traits[EXPLOIT_AT]:
             targets += 1
         if contact.won > standing and _exploitable(market, i, edge):
             best, standing = edge, contact.won
@@ -88,7 +88,7 @@ def act(market: Market, i: int) -> Intent:
         return Intent(PROPOSE, target, CONDUCT)
     if (
         contacts.can_post(market.params, agent)
-        and random.uniform(key, i, random.POST) < market.agents[i].traits[POST_CHANCE]
+        and random.uniform(key, i, random.POST) < market.seats[i].traits[POST_CHANCE]
     ):
         return Intent(POST, -1, CONDUCT)
     if contacts.can_vote(market.params, agent):

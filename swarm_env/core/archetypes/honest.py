@@ -36,18 +36,18 @@ SOLO_RESOURCES = 20.0  #: resources it needs for that [S]
 @rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """On its turn by trust alone, at the step's end by a score that favours collaborations over trades [S]."""
-    traits, trust = market.agents[i].traits, market.contacts[edge].trust
+    traits, trust = market.seats[i].traits, market.contacts[edge].trust
     if on_turn:
         return bool(trust >= traits[THRESHOLD] - 0.1 - ROUNDING)
     score = trust * traits[TRUST_WEIGHT] + 0.5 * (1.0 - traits[TRUST_WEIGHT])
-    trade = contacts.is_trade(market.agents[initiator].proposal.conduct)
+    trade = contacts.is_trade(market.proposals[initiator].conduct)
     return bool(score >= traits[THRESHOLD] + (0.1 if trade else -0.1) - ROUNDING)
 
 
 @rule
 def act(market: Market, i: int) -> Intent:
     """Work, post, vote on what is new, or propose to whom it trusts most [S]."""
-    agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
+    agent, traits, key = market.agents[i], market.seats[i].traits, market.row.step_key
     if agent.resources > SOLO_RESOURCES and random.uniform(key, i, random.IDLE) < SOLO_CHANCE:
         return contacts.idle()
     if contacts.can_post(market.params, agent) and random.uniform(key, i, random.POST) < traits[POST_CHANCE]:

@@ -33,15 +33,15 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
     if on_turn:
         return bool(market.agents[initiator].reputation > 0.0 or u < UNKNOWN_CHANCE)
-    contact = market.contacts[edge]
+    contact = market.relations[edge]
     if contact.met > 0:
         return bool(contact.met_p / contact.met > 0.5)
-    return bool(u < market.agents[i].traits[RISK])
+    return bool(u < market.seats[i].traits[RISK])
 
 
 @rule
 def _worthwhile(market: Market, i: int, edge: int) -> bool:
-    peer = market.agents[market.contacts[edge].peer]
+    peer = market.agents[market.edges[edge].peer]
     return (peer.resources > RICH or peer.reputation > REPUTABLE) and contacts.is_open(market, edge)
 
 
@@ -51,7 +51,7 @@ _choose_worthwhile = contacts.chooser(_worthwhile)
 @rule
 def act(market: Market, i: int) -> Intent:
     """Post, vote for what is in view, or propose to someone worth it [S]."""
-    agent, traits, key = market.agents[i], market.agents[i].traits, market.row.step_key
+    agent, traits, key = market.agents[i], market.seats[i].traits, market.row.step_key
     if contacts.can_post(market.params, agent) and random.uniform(key, i, random.POST) < traits[POST_CHANCE]:
         return Intent(POST, -1, CONDUCT)
     if contacts.can_vote(market.params, agent) and random.uniform(key, i, random.VOTE) < traits[VOTE_CHANCE]:

@@ -35,14 +35,14 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     """Mean 1-p over the last 10 >= threshold: a violation; at the limit: frozen [S]. Counts rejected ones too."""
     if not market.params.circuit_breaker_enabled:
         return nothing()
-    agent = market.agents[i]  # `recent` and `initiated` already hold this interaction
-    count = min(agent.initiated, len(agent.recent))
+    book = market.books[i]  # `recent` and `initiated` already hold this interaction
+    count = min(book.initiated, len(book.recent))
     total = 0.0
     for n in range(count):
-        total += agent.recent[n]
+        total += book.recent[n]
     if total / count < market.params.freeze_threshold_toxicity:
         return nothing()
-    over = agent.violations + 1 >= market.params.freeze_threshold_violations
+    over = book.violations + 1 >= market.params.freeze_threshold_violations
     return Effect(0.0, 0.0, 0.0, 0.0, 0, 1, market.params.freeze_duration_epochs if over else 0, 0, 0)
 
 

@@ -68,7 +68,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
     """Add a settled interaction to its pair's record (Welford's update of means and co-moments)."""
     if not market.params.collusion_detection_enabled:
         return
-    edge = market.agents[i].proposal.contact
+    edge = market.agents[i].proposed
     dealing = market.pairs[edge]
     dealing.initiated += 1
     dealing.initiated_p += deal.p
@@ -76,7 +76,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
         dealing.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
     lower = i < deal.counterparty
-    pair = dealing if lower else market.pairs[market.contacts[edge].back]
+    pair = dealing if lower else market.pairs[market.edges[edge].back]
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
     pair.count += 1
@@ -110,8 +110,8 @@ def assess(market: Market) -> None:
         return
     pairs, interactions, squares = 0, 0, 0.0
     for i in range(len(market.agents)):
-        market.agents[i].collusion_risk = 0.0
-        for edge in range(market.agents[i].start, market.agents[i].stop):
+        market.books[i].collusion_risk = 0.0
+        for edge in range(market.seats[i].start, market.seats[i].stop):
             count = market.pairs[edge].count
             if count > 0:
                 pairs += 1
@@ -128,22 +128,22 @@ def assess(market: Market) -> None:
 
 @rule
 def _score_pairs(market: Market, mean: float, sd: float) -> None:
-    agents, work = market.agents, market.assessments
-    for i in range(len(agents)):
+    work = market.assessments
+    for i in range(len(market.agents)):
         work[i].parent = i
     for i in range(len(market.agents)):
-        for edge in range(market.agents[i].start, market.agents[i].stop):
-            pair, j = market.pairs[edge], market.contacts[edge].peer
+        for edge in range(market.seats[i].start, market.seats[i].stop):
+            pair, j = market.pairs[edge], market.edges[edge].peer
             if pair.count < max(market.params.collusion_min_interactions, 1):
                 continue
-            other = market.pairs[market.contacts[edge].back]
+            other = market.pairs[market.edges[edge].back]
             p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
             p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
             accepted = (pair.accepted + other.accepted) / pair.count
             z = (pair.count - mean) / sd if sd > 0.0 else 0.0
             score = pair_score(market.params, pair.count, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
-            agents[i].collusion_risk = max(agents[i].collusion_risk, score)
-            agents[j].collusion_risk = max(agents[j].collusion_risk, score)
+            market.books[i].collusion_risk = max(market.books[i].collusion_risk, score)
+            market.books[j].collusion_risk = max(market.books[j].collusion_risk, score)
             if score >= market.params.collusion_score_threshold:
                 work[_root(work, i)].parent = _root(work, j)
 
@@ -157,9 +157,9 @@ def _score_groups(market: Market) -> None:
     for i in range(num_agents):
         group = _root(work, i)
         work[group].members += 1
-        for edge in range(market.agents[i].start, market.agents[i].stop):
+        for edge in range(market.seats[i].start, market.seats[i].stop):
             dealing = market.pairs[edge]
-            other = _root(work, market.contacts[edge].peer)
+            other = _root(work, market.edges[edge].peer)
             if group == other:
                 work[group].n_in += dealing.initiated
                 work[group].p_in += dealing.initiated_p
@@ -173,7 +173,7 @@ def _score_groups(market: Market) -> None:
         if group.members >= 2:
             score = group_score(group.members, group.n_in, group.p_in, group.n_out, group.p_out)
             if score >= market.params.collusion_score_threshold:
-                market.agents[i].collusion_risk = max(market.agents[i].collusion_risk, score)
+                market.books[i].collusion_risk = max(market.books[i].collusion_risk, score)
 
 
 @rule
@@ -186,7 +186,7 @@ def _forget(pair: Any) -> None:
 @rule
 def epoch_start(market: Market, i: int) -> Effect:
     """Flagged agents lose risk*multiplier of reputation and ten times that of resources [S]."""
-    risk = market.agents[i].collusion_risk
+    risk = market.books[i].collusion_risk
     if not market.params.collusion_detection_enabled or risk < market.params.collusion_score_threshold or risk == 0.0:
         return nothing()
     fine = risk * market.params.collusion_penalty_multiplier
@@ -198,8 +198,8 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     """Realtime: two flagged agents dealing with each other pay rate * their mean risk, each [S]."""
     if not (market.params.collusion_detection_enabled and market.params.collusion_realtime_penalty):
         return nothing()
-    risk_i = market.agents[i].collusion_risk
-    risk_j = market.agents[deal.counterparty].collusion_risk
+    risk_i = market.books[i].collusion_risk
+    risk_j = market.books[deal.counterparty].collusion_risk
     if min(risk_i, risk_j) < market.params.collusion_score_threshold:
         return nothing()
     fine = market.params.collusion_realtime_rate * 0.5 * (risk_i + risk_j)

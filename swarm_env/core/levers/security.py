@@ -95,23 +95,22 @@ def remember(market: Market, i: int, deal: Any) -> None:
     row, history = market.row, market.history
     past = history[row.remembered % len(history)]
     if row.remembered >= len(history) and past.accepted:
-        market.contacts[past.contact].launders -= 1
-    past.contact = market.agents[i].proposal.contact
+        market.relations[past.contact].launders -= 1
+    past.contact = market.agents[i].proposed
     past.initiator, past.counterparty = i, deal.counterparty
     past.accepted, past.p, past.tau, past.r_a = deal.accepted, deal.p, deal.tau, deal.r_a
     past.misuse, past.rejections, past.step = deal.misuse, deal.rejections, row.step
     if deal.accepted:
-        market.contacts[past.contact].launders += 1
-        market.contacts[past.contact].laundered = row.step
+        market.relations[past.contact].launders += 1
+        market.relations[past.contact].laundered = row.step
     row.remembered += 1
 
 
 @rule
 def _raise(market: Market, source: int, target: int, risk: float) -> None:
     """A threat scores its source in full and its target at three tenths [S]."""
-    agents = market.agents
-    agents[source].threat = max(agents[source].threat, risk)
-    agents[target].threat = max(agents[target].threat, 0.3 * risk)
+    market.books[source].threat = max(market.books[source].threat, risk)
+    market.books[target].threat = max(market.books[target].threat, 0.3 * risk)
 
 
 @rule
@@ -121,7 +120,7 @@ def assess(market: Market) -> None:
         return
     row, count = market.row, min(market.row.remembered, len(market.history))
     for i in range(len(market.agents)):
-        market.agents[i].threat = 0.0
+        market.books[i].threat = 0.0
     if count >= market.params.security_min_interactions:
         _find_injection(market, count)
         _find_manipulation(market, count)
@@ -129,14 +128,14 @@ def assess(market: Market) -> None:
         _find_laundering(market)
     if market.params.security_clear_history_on_epoch:
         row.remembered = 0
-        for edge in range(len(market.contacts)):
-            market.contacts[edge].launders = 0
+        for edge in range(len(market.relations)):
+            market.relations[edge].launders = 0
 
 
 @rule
 def _counts(market: Market, past: Any) -> bool:
     """Whether an interaction still counts against its initiator: not after it was quarantined for it."""
-    return past.step >= market.agents[past.initiator].judged
+    return past.step >= market.books[past.initiator].judged
 
 
 @rule
@@ -246,12 +245,12 @@ def _find_laundering(market: Market) -> None:
         while head < tail:
             current = market.assessments[head].queue
             head += 1
-            for edge in range(agents[current].start, agents[current].stop):
-                peer = market.contacts[edge].peer
+            for edge in range(market.seats[current].start, market.seats[current].stop):
+                peer = market.edges[edge].peer
                 reached = market.assessments[peer]
-                if market.contacts[edge].launders == 0 or reached.mark == source or tail >= REACH:
+                if market.relations[edge].launders == 0 or reached.mark == source or tail >= REACH:
                     continue
-                if current == source and market.contacts[edge].laundered < agents[source].judged:
+                if current == source and market.relations[edge].laundered < market.books[source].judged:
                     continue  # it has been quarantined for that
                 reached.mark, reached.depth = source, market.assessments[current].depth + 1
                 market.assessments[tail].queue = peer
@@ -265,7 +264,7 @@ def _find_laundering(market: Market) -> None:
 @rule
 def epoch_start(market: Market, i: int) -> Effect:
     """Threats are fined, grave ones quarantined for `freeze_duration_epochs` ([S]; there for ever)."""
-    params, threat = market.params, market.agents[i].threat
+    params, threat = market.params, market.books[i].threat
     if not params.security_enabled or threat == 0.0:
         return nothing()
     fine = threat * params.security_penalty_multiplier if threat >= params.security_penalty_threshold else 0.0
@@ -280,7 +279,7 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
         return nothing()
     score = 0.3 if deal.accepted and deal.p < 0.3 else 0.0
     score += min(0.4, 0.2 * deal.misuse) + min(0.3, 0.15 * deal.rejections)
-    score = min(1.0, score + 0.3 * market.agents[i].threat)
+    score = min(1.0, score + 0.3 * market.books[i].threat)
     if score < market.params.security_realtime_threshold:
         return nothing()
     fine = market.params.security_realtime_rate * score

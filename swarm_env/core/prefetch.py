@@ -1,0 +1,71 @@
+"""Reading ahead: a batch that does not fit the caches waits for memory, so the rows that come next are asked for early.
+
+Only a hint to the processor: no rule depends on it, nothing is written, and in plain Python it does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from swarm_env.core.compiled import JIT, rule
+from swarm_env.core.types import LINE, Scene, State
+
+NEAR, FAR = 2, 4  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
+
+
+@intrinsic  # type: ignore[misc]
+def _hint(context: Any, array: Any, index: Any) -> Any:
+    """llvm.prefetch of every cache line of array[index], for writing."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        view = target.make_array(kind)(target, builder, arguments[0])
+        record = cgutils.get_item_pointer(target, builder, kind, view, [arguments[1]], wraparound=False)
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        start = builder.bitcast(record, byte)
+        called = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], called)
+        write, keep, data = number(1), number(3), number(1)
+        for at in [*range(0, kind.dtype.size, LINE), kind.dtype.size - 1]:
+            builder.call(prefetch, [builder.gep(start, [number(at)]), write, keep, data])
+        return target.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+def _nothing(table: Any, index: int) -> None:
+    return
+
+
+hint = _hint if JIT else _nothing
+
+
+@rule
+def read_ahead(scene: Scene, state: State, b: int, end: int) -> None:
+    """Ask for the rows behind b, before `end`."""
+    if b + FAR < end:
+        agents = state.agents[b + FAR]
+        for i in range(len(agents)):
+            hint(agents, i)
+    if b + NEAR < end:
+        _ask_for_settlements(scene, state, b + NEAR)
+
+
+@rule
+def _ask_for_settlements(scene: Scene, state: State, b: int) -> None:
+    row = state.rows[b]
+    agents, proposals, books = state.agents[b], state.proposals[b], state.books[b]
+    relations, pairs, edges = state.relations[b], state.pairs[b], scene.edges[row.params]
+    for i in range(len(agents)):
+        contact = agents[i].proposed
+        if contact >= 0:
+            hint(proposals, i)
+            hint(books, i)
+            hint(relations, contact)
+            hint(relations, edges[contact].back)
+            if len(pairs) > 1:
+                hint(pairs, min(contact, edges[contact].back))
