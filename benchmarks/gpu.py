@@ -129,8 +129,9 @@ def main() -> None:
     found: dict[str, Any] = {"on": on(), "agreement": {}, "throughput": {WALTZ: []}}
     for scenario in asked.scenarios:
         found["agreement"][scenario] = said = agreement(scenario, asked.beside, asked.episodes)
+        worst = max(said["largest_difference"].values())
         print(
-            f"{scenario}: same choices in {said['same_choices']:.4%} of rows, {said['largest_difference']}", flush=True
+            f"{scenario}: {said['same_choices']:.4%} of rows with the same choices, all within {worst:.1e}", flush=True
         )
     for rows in asked.rows:
         found["throughput"][WALTZ].append(said := throughput(WALTZ, rows, asked.seconds))
