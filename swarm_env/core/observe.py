@@ -243,39 +243,50 @@ def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any)
             _write_info(market, i, info[learner])
 
 
+@rule
+def ledger_row(scene: Scene, state: State, out: Any, b: int) -> None:
+    """The overseers' view of row b: out (N, I, len(LEDGER)) float32, zeroed."""
+    market = market_of(scene, state, b)
+    for i in range(len(market.agents)):
+        initiator = market.agents[i].first
+        for slot in range(market.agents[i].inbox):
+            _write_ledger(market, initiator, out[i, slot])
+            initiator = market.proposals[initiator].next
+
+
 @kernel
 def ledger(scene: Scene, state: State, out: Any, lo: int, hi: int) -> None:
-    """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeros in empty slots."""
+    """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeroed: empty slots stay so."""
     for b in range(lo, hi):
-        market = market_of(scene, state, b)
-        out[b] = 0.0
-        for i in range(len(market.agents)):
-            initiator = market.agents[i].first
-            for slot in range(market.agents[i].inbox):
-                _write_ledger(market, initiator, out[b, i, slot])
-                initiator = market.proposals[initiator].next
+        ledger_row(scene, state, out[b], b)
+
+
+@rule
+def global_state_row(scene: Scene, state: State, out: Any, b: int) -> None:
+    """The market of row b as a whole: out (len(STATE_ROW) + N*len(STATE_AGENT),) float32."""
+    market = market_of(scene, state, b)
+    row, params = market.row, market.params
+    out[0] = row.epoch / params.n_epochs
+    out[1] = row.step / (params.n_epochs * params.steps_per_epoch)
+    out[2], out[3] = row.toxicity, row.mean_p
+    at = 4
+    for i in range(len(market.agents)):
+        agent, book = market.agents[i], market.books[i]
+        out[at] = agent.reputation
+        out[at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
+        out[at + 2] = is_frozen(agent, row.epoch)
+        out[at + 3] = row.epoch < agent.quarantined_until
+        out[at + 4] = governance.may_act(params, agent)
+        out[at + 5] = agent.visibility / (agent.visibility + 1.0)
+        out[at + 6] = book.breaches / (book.breaches + 1.0)
+        out[at + 7] = book.failed_audits / (book.failed_audits + 1.0)
+        out[at + 8], out[at + 9] = book.collusion_risk, book.threat
+        out[at + 10] = agent.inbox / params.inbox
+        at += 11
 
 
 @kernel
 def global_state(scene: Scene, state: State, out: Any, lo: int, hi: int) -> None:
-    """The market as a whole: out (B, len(STATE_ROW) + N*len(STATE_AGENT)) float32."""
+    """The markets of rows lo..hi-1 as wholes: out (B, len(STATE_ROW) + N*len(STATE_AGENT)) float32."""
     for b in range(lo, hi):
-        market = market_of(scene, state, b)
-        row, params = market.row, market.params
-        out[b, 0] = row.epoch / params.n_epochs
-        out[b, 1] = row.step / (params.n_epochs * params.steps_per_epoch)
-        out[b, 2], out[b, 3] = row.toxicity, row.mean_p
-        at = 4
-        for i in range(len(market.agents)):
-            agent, book = market.agents[i], market.books[i]
-            out[b, at] = agent.reputation
-            out[b, at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
-            out[b, at + 2] = is_frozen(agent, row.epoch)
-            out[b, at + 3] = row.epoch < agent.quarantined_until
-            out[b, at + 4] = governance.may_act(params, agent)
-            out[b, at + 5] = agent.visibility / (agent.visibility + 1.0)
-            out[b, at + 6] = book.breaches / (book.breaches + 1.0)
-            out[b, at + 7] = book.failed_audits / (book.failed_audits + 1.0)
-            out[b, at + 8], out[b, at + 9] = book.collusion_risk, book.threat
-            out[b, at + 10] = agent.inbox / params.inbox
-            at += 11
+        global_state_row(scene, state, out[b], b)
