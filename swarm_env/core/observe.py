@@ -82,21 +82,31 @@ def _write_inbox(market: Market, i: int, out: Any) -> None:
 @rule
 def _write_peers(market: Market, i: int, out: Any, mask: Any) -> int:
     """All slots, and which of them could be chosen, mask (P,); returns how many."""
-    count = 0
-    for slot in range(len(mask)):
-        at = 4 * slot
-        index = peer_contact(market, i, slot)
-        mask[slot] = index >= 0
-        if index >= 0:
-            peer = market.agents[market.edges[index].peer].scratch
-            out[at] = 1.0
-            out[at + 1] = peer.shown_reputation
-            out[at + 2] = market.contacts[index].trust
-            out[at + 3] = peer.shown_frozen
-            count += 1
-        else:
-            out[at], out[at + 1], out[at + 2], out[at + 3] = 0.0, 0.0, 0.0, 0.0
+    seat, count = market.seats[i], 0
+    size = seat.stop - seat.start
+    chosen = size > len(mask)  # else contact k is in slot k, see `peer_contact`
+    for slot in range(min(size, len(mask))):
+        index = int(market.relations[seat.start + slot].slot) if chosen else seat.start + slot
+        count += _write_peer(market, index, out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
+    for slot in range(size, len(mask)):
+        _write_nobody(out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
     return count
+
+
+@rule
+def _write_peer(market: Market, index: int, out: Any, mask: Any) -> int:
+    if index < 0 or market.contacts[index].weight <= 0.0:
+        _write_nobody(out, mask)
+        return 0
+    peer = market.agents[market.edges[index].peer].scratch
+    out[0], out[1], out[2], out[3] = 1.0, peer.shown_reputation, market.contacts[index].trust, peer.shown_frozen
+    mask[0] = 1
+    return 1
+
+
+@rule
+def _write_nobody(out: Any, mask: Any) -> None:
+    out[0], out[1], out[2], out[3], mask[0] = 0.0, 0.0, 0.0, 0.0, 0
 
 
 @rule

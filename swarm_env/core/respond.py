@@ -83,7 +83,7 @@ def _describe(market: Market, deal: Any, i: int, j: int) -> None:
     deal.misuse, deal.signal, deal.p_offer = proposal.misuse, proposal.signal, proposal.p
     deal.engagement = proposal.engagement if deal.accepted else min(proposal.engagement, 0.0)
     deal.v_hat = v_hat(params, deal.progress, deal.rework, deal.rejections, deal.misuse, deal.engagement)
-    deal.p = quality(params, deal.v_hat)
+    deal.p = proposal.p if deal.engagement == proposal.engagement else quality(params, deal.v_hat)
     deal.tau = -params.extraction[deal.conduct]
     deal.effort = params.effort[deal.conduct]
     deal.v = 1.0 if random.uniform(market.row.step_key, i, random.OUTCOME) < deal.p else -1.0
