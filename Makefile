@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARITY := .venv-parity
+CUDA := .venv-cuda
 RLLIB := .venv-rllib
 BENCH := .venv-bench
 PEERS := swarm-safety==1.9.0 mpe2 vmas supersuit jaxmarl
@@ -19,7 +20,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench incentives ppo-study parity rllib golden clean \
+.PHONY: help setup test lint types check bench cuda-ptx incentives ppo-study parity rllib golden clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -29,6 +30,7 @@ help:
 	@echo "test                     the default test suite"
 	@echo "lint, types, check       ruff; mypy --strict; both and the tests"
 	@echo "bench                    us beside the peers, in $(BENCH), into benchmarks/results.json and docs/performance.md"
+	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
@@ -81,6 +83,16 @@ $(BENCH)/.ready: pyproject.toml constraints.txt
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks.run
 
+$(CUDA)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable . pytest hypothesis numba-cuda==0.30.4 nvidia-nvvm nvidia-cuda-nvcc nvidia-cuda-nvrtc
+	@touch $@
+
+cuda-ptx: $(CUDA)/.ready
+	$(CUDA)/bin/python -m pytest tests/test_cuda.py -k compile
+
 incentives: $(READY)
 	$(BIN)/python benchmarks/incentives.py --write
 
@@ -112,4 +124,4 @@ rllib: $(RLLIB)/.ready
 	$(RLLIB)/bin/python -m pytest tests/rllib tests/test_gymnasium.py tests/test_gymnasium_vector.py
 
 clean:
-	rm -rf $(VENV) $(PARITY) $(RLLIB) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PARITY) $(RLLIB) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

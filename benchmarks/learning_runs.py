@@ -61,7 +61,6 @@ def supersuit(seconds: float, rows: int) -> tuple[Callable[[], Sample], Facts]:
 def ppo(seconds: float, rows: int, maskable: bool = False) -> tuple[Callable[[], Sample], Facts]:
     """SB3's PPO, or sb3-contrib's MaskablePPO, end to end: rollouts and updates of a 2 x 64 network; counts slots."""
     import torch
-
     from swarm_env.adapters.sb3 import MarketVecEnv
 
     if maskable:

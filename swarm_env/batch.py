@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -20,16 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
-from swarm_env.core.types import Scene, State, View, table
+from swarm_env.core.types import DESK, Scene, State, View, table
+from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
+from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
-FORMAT = 1  #: of a snapshot
-
-#: What `infos["episode"]` says of every episode that ended, besides returns and length.
-EPISODE_METRICS: tuple[str, ...] = (
-    "total_interactions", "acceptance_rate", "toxicity_rate", "toxicity_rate_all", "quality_gap", "total_welfare",
-    "net_social_welfare", "attack_success_rate", "overrefusal_rate", "safety_f1",
-)  # fmt: skip
+FORMAT = 2  #: of a snapshot
+#: The tables that the future depends on; outcomes and deals say what the last step did.
+MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in ("outcomes", "deals"))
 
 
 class MarketVectorEnv:
@@ -75,15 +74,20 @@ class MarketVectorEnv:
         self.num_learners = len(self.possible_agents)
         self.state_tables: State
         self._view: View
-        self.state_tables, self._view = self.compiled.allocate(num_envs, infos=False, watched=False)
-        self.state_tables.rows["params"] = which
+        self._allocate(which)
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
-        bounds = np.linspace(0, num_envs, min(num_threads, num_envs) + 1).astype(int)
-        self._ranges = list(pairwise(bounds.tolist()))
+        desks = len(self.state_tables.deals)  # rows that share one go to one thread
+        bounds = np.linspace(0, desks, min(num_threads, desks) + 1).astype(int) * DESK
+        self._ranges = list(pairwise(np.minimum(bounds, num_envs).tolist()))
         self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
         self._seed, self._started = seed, False
         self._make_spaces()
+
+    def _allocate(self, which: NDArray[np.int64]) -> None:
+        """Room for the rows; which (B,): the row of the scenes that each plays in."""
+        self.state_tables, self._view = self.compiled.allocate(self.num_envs, infos=False, watched=False)
+        self.state_tables.rows["params"] = which
 
     def _make_spaces(self) -> None:
         low, high = self.compiled.feature_bounds
@@ -106,16 +110,22 @@ class MarketVectorEnv:
             ({"observation": float32 (B, L, F), "action_mask": int8 (B, L, M)}, {}).
         """
         rows = self.state_tables.rows
-        if seed is not None or not self._started:
-            first = self._seed if seed is None else seed
-            if not 0 <= first < 2**63 - self.num_envs:
-                raise ValueError(f"seed must be in 0..2**63-1-{self.num_envs}, got {first}")
-            self._seed, rows["seed"], rows["episode"] = first, first + np.arange(self.num_envs), 0
+        if self._starts_over(seed):
+            rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        self._started = True
         self._each(lambda lo, hi: step.reset(self._scene, self._initial, self.state_tables, self._view, lo, hi))
         return self._observations(), {}
+
+    def _starts_over(self, seed: int | None) -> bool:
+        """Whether a reset with that seed leads to every row's first episode, not its next; keeps the seed."""
+        if seed is None and self._started:
+            return False
+        first = self._seed if seed is None else seed
+        if not 0 <= first < 2**63 - self.num_envs:
+            raise ValueError(f"seed must be in 0..2**63-1-{self.num_envs}, got {first}")
+        self._seed, self._started = first, True
+        return True
 
     def step(
         self, actions: ArrayLike
@@ -182,7 +192,7 @@ class MarketVectorEnv:
 
     def snapshot(self) -> bytes:
         """All that the future depends on; `restore` goes on from there as if nothing had happened."""
-        parts = [*self.state_tables, self._view.observation, self._view.mask]
+        parts = self._parts()
         head = {**self._signature(), "seed": self._seed, "started": self._started}
         return b"".join([json.dumps(head, sort_keys=True).encode(), b"\n", *(part.tobytes() for part in parts)])
 
@@ -198,7 +208,7 @@ class MarketVectorEnv:
             theirs = {key: said[key] for key in self._signature()}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError("not a snapshot of a MarketVectorEnv") from error
-        parts = [*self.state_tables, self._view.observation, self._view.mask]
+        parts = self._parts()
         if theirs != self._signature() or len(body) != sum(part.nbytes for part in parts):
             raise ValueError(f"the snapshot is of {theirs}, this environment is {self._signature()}")
         at = 0
@@ -206,7 +216,15 @@ class MarketVectorEnv:
             part[...] = np.frombuffer(body, part.dtype, part.size, at).reshape(part.shape)
             at += part.nbytes
         self._seed, self._started = said["seed"], said["started"]
+        self._put_back(parts)
         return self._observations()
+
+    def _parts(self) -> list[NDArray[Any]]:
+        """What a snapshot holds, in host memory."""
+        return [*(getattr(self.state_tables, name) for name in MEMORY), self._view.observation, self._view.mask]
+
+    def _put_back(self, parts: list[NDArray[Any]]) -> None:
+        """Go on from `_parts` as `restore` has filled them: here they are the tables themselves."""
 
     def _signature(self) -> dict[str, Any]:
         from hashlib import sha256
@@ -222,22 +240,6 @@ class MarketVectorEnv:
         """End the worker threads."""
         if self._pool is not None:
             self._pool.shutdown()
-
-
-def episode_metrics(rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """EPISODE_METRICS (k,) from the totals of k rows; undefined is NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        settled, accepted = rows["settled"].astype(float), rows["accepted"].astype(float)
-        p_all, p_in = rows["p_sum"] / settled, rows["p_accepted"] / accepted
-        p_out = (rows["p_sum"] - rows["p_accepted"]) / (settled - accepted)
-        attack, refusal = rows["attacks"] / rows["risky"], rows["refusals"] / rows["sound"]
-        f1 = 2 * (1 - attack) * (1 - refusal) / ((1 - attack) + (1 - refusal))
-        f1 = np.where((attack == 1) & (refusal == 1), 0.0, f1)
-    values = (
-        settled, accepted / settled, 1 - p_in, 1 - p_all, p_in - p_out, rows["welfare"], rows["social"],
-        attack, refusal, f1,
-    )  # fmt: skip
-    return {name: np.array(value, dtype=float) for name, value in zip(EPISODE_METRICS, values, strict=True)}
 
 
 def _compile(
@@ -281,6 +283,19 @@ def vector_env(
     num_threads: int = 1,
     seed: int = 0,
     copy: bool = False,
+    device: str = "cpu",
 ) -> MarketVectorEnv:
-    """A batch of markets; see `MarketVectorEnv`."""
-    return MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, copy)
+    """A batch of markets; see `MarketVectorEnv`.
+
+    Args:
+        device: "cpu", or "cuda" for `swarm_env.adapters.cuda.CudaVectorEnv`: PyTorch tensors in and out of a GPU.
+
+    Raises:
+        ValueError: another device. ImportError: the extra `cuda` is not installed. RuntimeError: there is no GPU.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
+    make = MarketVectorEnv
+    if device == "cuda":  # from a layer above, with libraries that nobody else needs
+        make = import_module("swarm_env.adapters.cuda").CudaVectorEnv
+    return make(scenario, num_envs, learners, num_threads, seed, copy)

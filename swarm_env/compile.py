@@ -94,11 +94,11 @@ class Compiled:
             reward=np.zeros(shown),
             info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO))),
         )
-        shapes = {name: part.shape[1:] for name, part in self.initial._asdict().items()}
+        state = {name: table(part.dtype, num_envs, *part.shape[1:]) for name, part in self.initial._asdict().items()}
         if not (infos or watched):
-            shapes |= {"outcomes": (1,), "deals": (1,)}
-        kinds = self.initial._asdict()
-        return State(**{name: table(kinds[name].dtype, num_envs, *shape) for name, shape in shapes.items()}), view
+            for name in ("outcomes", "deals"):
+                state[name] = table(state[name].dtype, -(-num_envs // types.DESK), 1)
+        return State(**state), view
 
     def global_state(self, state: State) -> NDArray[np.float32]:
         """(B, S): the market as a whole, for centralised critics; a fresh array."""

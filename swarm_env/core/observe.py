@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.contacts import can_post, can_vote, is_frozen
@@ -32,21 +34,28 @@ NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
 
 @rule
 def _share_left(used: int, budget: int) -> float:
-    return max(budget - used, 0) / budget if budget > 0 else 0.0
+    # the quotient of two counts, rounded once or twice, is the same float32
+    return np.float32(max(budget - used, 0)) / np.float32(budget) if budget > 0 else np.float32(0.0)
 
 
 @rule
 def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
+    """What the agent knows of itself; of the market, see `_write_market`."""
     row, params, agent = market.row, market.params, market.agents[i]
-    out[0] = agent.reputation
+    out[0] = agent.scratch.shown_reputation
     out[1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
-    out[2] = is_frozen(agent, row.epoch)
+    out[2] = agent.scratch.shown_frozen
     out[3] = row.epoch < agent.quarantined_until
     out[4] = able
     out[5] = _share_left(agent.posts, params.posts_per_epoch)
     out[6] = _share_left(agent.votes, params.votes_per_epoch)
     out[7] = _share_left(agent.tasks, params.tasks_per_epoch)
-    out[8] = _share_left(agent.actions, params.bandwidth_cap) if params.bandwidth_cap >= 0 else 1.0
+    out[8] = _share_left(agent.actions, params.bandwidth_cap) if params.bandwidth_cap >= 0 else np.float32(1.0)
+
+
+@rule
+def _write_market(market: Market, out: Any) -> None:
+    row, params = market.row, market.params
     out[9] = row.epoch / params.n_epochs
     out[10] = (row.step - row.epoch * params.steps_per_epoch) / params.steps_per_epoch
     out[11] = row.toxicity
@@ -56,37 +65,37 @@ def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
 @rule
 def _write_inbox(market: Market, i: int, out: Any) -> None:
     """All slots: the linked list of proposals, then zeros."""
-    initiator, waiting, at = market.agents[i].first, market.agents[i].inbox, NUM_OWN
+    initiator, waiting = market.agents[i].first, market.agents[i].inbox
     for slot in range(market.params.inbox):
+        at = 4 * slot
         if slot < waiting:
             proposal, asked = market.proposals[initiator], market.agents[initiator]
             out[at] = 1.0
             out[at + 1] = clip(proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
-            out[at + 2] = asked.reputation
+            out[at + 2] = asked.scratch.shown_reputation
             out[at + 3] = market.contacts[market.edges[asked.proposed].back].trust
             initiator = proposal.next
         else:
             out[at], out[at + 1], out[at + 2], out[at + 3] = 0.0, 0.0, 0.0, 0.0
-        at += 4
 
 
 @rule
 def _write_peers(market: Market, i: int, out: Any, mask: Any) -> int:
     """All slots, and which of them could be chosen, mask (P,); returns how many."""
-    count, epoch, at = 0, market.row.epoch, NUM_OWN + 4 * market.params.inbox
+    count = 0
     for slot in range(len(mask)):
+        at = 4 * slot
         index = peer_contact(market, i, slot)
         mask[slot] = index >= 0
         if index >= 0:
-            peer = market.agents[market.edges[index].peer]
+            peer = market.agents[market.edges[index].peer].scratch
             out[at] = 1.0
-            out[at + 1] = peer.reputation
+            out[at + 1] = peer.shown_reputation
             out[at + 2] = market.contacts[index].trust
-            out[at + 3] = is_frozen(peer, epoch)
+            out[at + 3] = peer.shown_frozen
             count += 1
         else:
             out[at], out[at + 1], out[at + 2], out[at + 3] = 0.0, 0.0, 0.0, 0.0
-        at += 4
     return count
 
 
@@ -107,26 +116,21 @@ def fill_slots(market: Market, i: int) -> None:
     seat, slots = market.seats[i], market.params.peers
     if seat.stop - seat.start <= slots:
         return  # contact k is in slot k, see `peer_contact`
-    for k in range(slots):
-        market.relations[seat.start + k].slot = -1
+    filled, relations = 0, market.relations[seat.start : seat.stop]
     for index in range(seat.start, seat.stop):  # insertion into a short sorted list: linear in contacts
         if market.contacts[index].weight <= 0.0:
             continue
-        here = market.agents[market.edges[index].peer].visibility
-        k = slots
-        while k > 0 and _less_visible(market, market.relations[seat.start + k - 1].slot, here):
+        here, k = market.agents[market.edges[index].peer].visibility, filled
+        while k > 0 and market.agents[market.edges[relations[k - 1].slot].peer].visibility < here:
             k -= 1
-        for moved in range(slots - 1, k, -1):
-            market.relations[seat.start + moved].slot = market.relations[seat.start + moved - 1].slot
-        if k < slots:
-            market.relations[seat.start + k].slot = index
-
-
-@rule
-def _less_visible(market: Market, index: int, visibility: float) -> bool:
-    if index < 0:
-        return True
-    return bool(market.agents[market.edges[index].peer].visibility < visibility)
+        if k >= slots:
+            continue
+        filled = min(filled + 1, slots)
+        for moved in range(filled - 1, k, -1):
+            relations[moved].slot = relations[moved - 1].slot
+        relations[k].slot = index
+    for k in range(filled, slots):
+        relations[k].slot = -1
 
 
 @rule
@@ -184,9 +188,9 @@ def _write_view(market: Market, i: int, view: Any, mask: Any) -> None:
     verbs, slots = 2 * inbox, 2 * inbox + NUM_VERBS
     fill_slots(market, i)
     _write_own(market, i, may, view)
-    _write_inbox(market, i, view)
+    _write_inbox(market, i, view[NUM_OWN:])
     open_peers = mask[slots : slots + peers]
-    count = _write_peers(market, i, view, open_peers)
+    count = _write_peers(market, i, view[NUM_OWN + 4 * inbox :], open_peers)
     waiting = 0 if frozen else agent.inbox
     for slot in range(inbox):
         mask[2 * slot], mask[2 * slot + 1] = 1, slot < waiting
@@ -220,49 +224,69 @@ def _write_info(market: Market, i: int, out: Any) -> None:
 @rule
 def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any) -> None:
     """Write every learner's observation (L, F), mask (L, M), reward (L,) and info (L, len(INFO))."""
+    if len(observation) == 0:
+        return
+    for i in range(len(market.agents)):
+        agent = market.agents[i]
+        agent.scratch.shown_reputation = agent.reputation
+        agent.scratch.shown_frozen = is_frozen(agent, market.row.epoch)
+    _write_market(market, observation[0])
     for i in range(len(market.agents)):
         learner = market.seats[i].learner
         if learner < 0:
             continue
+        for k in range(9, NUM_OWN):
+            observation[learner, k] = observation[0, k]
         _write_view(market, i, observation[learner], mask[learner])
         reward[learner] = market.agents[i].reward
         if learner < len(info):
             _write_info(market, i, info[learner])
 
 
+@rule
+def ledger_row(scene: Scene, state: State, out: Any, b: int) -> None:
+    """The overseers' view of row b: out (N, I, len(LEDGER)) float32, zeroed."""
+    market = market_of(scene, state, b)
+    for i in range(len(market.agents)):
+        initiator = market.agents[i].first
+        for slot in range(market.agents[i].inbox):
+            _write_ledger(market, initiator, out[i, slot])
+            initiator = market.proposals[initiator].next
+
+
 @kernel
 def ledger(scene: Scene, state: State, out: Any, lo: int, hi: int) -> None:
-    """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeros in empty slots."""
+    """The overseers' view of rows lo..hi-1: out (B, N, I, len(LEDGER)) float32, zeroed: empty slots stay so."""
     for b in range(lo, hi):
-        market = market_of(scene, state, b)
-        out[b] = 0.0
-        for i in range(len(market.agents)):
-            initiator = market.agents[i].first
-            for slot in range(market.agents[i].inbox):
-                _write_ledger(market, initiator, out[b, i, slot])
-                initiator = market.proposals[initiator].next
+        ledger_row(scene, state, out[b], b)
+
+
+@rule
+def global_state_row(scene: Scene, state: State, out: Any, b: int) -> None:
+    """The market of row b as a whole: out (len(STATE_ROW) + N*len(STATE_AGENT),) float32."""
+    market = market_of(scene, state, b)
+    row, params = market.row, market.params
+    out[0] = row.epoch / params.n_epochs
+    out[1] = row.step / (params.n_epochs * params.steps_per_epoch)
+    out[2], out[3] = row.toxicity, row.mean_p
+    at = 4
+    for i in range(len(market.agents)):
+        agent, book = market.agents[i], market.books[i]
+        out[at] = agent.reputation
+        out[at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
+        out[at + 2] = is_frozen(agent, row.epoch)
+        out[at + 3] = row.epoch < agent.quarantined_until
+        out[at + 4] = governance.may_act(params, agent)
+        out[at + 5] = agent.visibility / (agent.visibility + 1.0)
+        out[at + 6] = book.breaches / (book.breaches + 1.0)
+        out[at + 7] = book.failed_audits / (book.failed_audits + 1.0)
+        out[at + 8], out[at + 9] = book.collusion_risk, book.threat
+        out[at + 10] = agent.inbox / params.inbox
+        at += 11
 
 
 @kernel
 def global_state(scene: Scene, state: State, out: Any, lo: int, hi: int) -> None:
-    """The market as a whole: out (B, len(STATE_ROW) + N*len(STATE_AGENT)) float32."""
+    """The markets of rows lo..hi-1 as wholes: out (B, len(STATE_ROW) + N*len(STATE_AGENT)) float32."""
     for b in range(lo, hi):
-        market = market_of(scene, state, b)
-        row, params = market.row, market.params
-        out[b, 0] = row.epoch / params.n_epochs
-        out[b, 1] = row.step / (params.n_epochs * params.steps_per_epoch)
-        out[b, 2], out[b, 3] = row.toxicity, row.mean_p
-        at = 4
-        for i in range(len(market.agents)):
-            agent, book = market.agents[i], market.books[i]
-            out[b, at] = agent.reputation
-            out[b, at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
-            out[b, at + 2] = is_frozen(agent, row.epoch)
-            out[b, at + 3] = row.epoch < agent.quarantined_until
-            out[b, at + 4] = governance.may_act(params, agent)
-            out[b, at + 5] = agent.visibility / (agent.visibility + 1.0)
-            out[b, at + 6] = book.breaches / (book.breaches + 1.0)
-            out[b, at + 7] = book.failed_audits / (book.failed_audits + 1.0)
-            out[b, at + 8], out[b, at + 9] = book.collusion_risk, book.threat
-            out[b, at + 10] = agent.inbox / params.inbox
-            at += 11
+        global_state_row(scene, state, out[b], b)

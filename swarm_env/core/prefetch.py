@@ -17,14 +17,16 @@ from swarm_env.core.types import LINE, Scene, State
 NEAR, FAR = 2, 4  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _hint(context: Any, array: Any, index: Any) -> Any:
     """llvm.prefetch of every cache line of array[index], for writing."""
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
         view = target.make_array(kind)(target, builder, arguments[0])
-        record = cgutils.get_item_pointer(target, builder, kind, view, [arguments[1]], wraparound=False)
+        record = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            target, builder, kind, view, [arguments[1]], wraparound=False
+        )
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         start = builder.bitcast(record, byte)
         called = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
@@ -41,7 +43,7 @@ def _nothing(table: Any, index: int) -> None:
     return
 
 
-hint = _hint if JIT else _nothing
+hint: Any = _hint if JIT else _nothing
 
 
 @rule

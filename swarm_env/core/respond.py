@@ -9,7 +9,7 @@ from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
 from swarm_env.core.proxy import clip, quality, v_hat
-from swarm_env.core.types import WINDOW, Market, seen
+from swarm_env.core.types import WINDOW, Market, is_watched, seen
 
 RUNNING_RATE = 0.05  #: weight of the newest interaction in the market's running means
 HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
@@ -96,7 +96,7 @@ def _pay(market: Market, deal: Any, i: int, j: int) -> None:
     mine.initiated += 1
     mine.expired += 0 if deal.answered else 1
     theirs.received += 1 if deal.answered else 0
-    for k in range(len(mine.levers)):
+    for k in range(len(mine.levers) if is_watched(market) else 0):
         mine.levers[k] += deal.costs[k, 0]
         theirs.levers[k] += deal.costs[k, 1]
     if deal.accepted:

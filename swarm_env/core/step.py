@@ -22,7 +22,7 @@ from swarm_env.core.observe import observe
 from swarm_env.core.prefetch import read_ahead
 from swarm_env.core.respond import respond
 from swarm_env.core.turn import turn
-from swarm_env.core.types import NOOP, Market, Scene, State, View, market_of
+from swarm_env.core.types import NOOP, Market, Scene, State, View, is_watched, market_of
 
 HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
 
@@ -40,7 +40,7 @@ def begin(market: Market) -> None:
         scratch = agent.scratch
         scratch.verb, scratch.contact, scratch.conduct = NOOP, -1, 0
         scratch.answered, scratch.accepted = False, False
-    for i in range(len(market.outcomes)):
+    for i in range(len(market.outcomes) if is_watched(market) else 0):
         clear_outcome(market.outcomes[i])
 
 
@@ -85,8 +85,9 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
         state.agents[b, i].resources = params.initial_resources
         state.books[b, i] = initial.books[which, i]
         state.proposals[b, i] = initial.proposals[which, i]
-    for i in range(state.outcomes.shape[1]):
-        state.outcomes[b, i], state.deals[b, i] = initial.outcomes[which, i], initial.deals[which, i]
+    if len(state.outcomes) == len(state.rows):
+        for i in range(state.outcomes.shape[1]):
+            state.outcomes[b, i], state.deals[b, i] = initial.outcomes[which, i], initial.deals[which, i]
     for edge in range(state.contacts.shape[1]):
         state.contacts[b, edge] = initial.contacts[which, edge]
         state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)

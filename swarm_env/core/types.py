@@ -19,9 +19,10 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.compiled import JIT, shorthand
+from swarm_env.core.compiled import JIT, rule, shorthand
 
 LINE = 64  #: bytes of a cache line
+DESK = 32  #: environments that share working memory for what nobody looks at: it then stays in the cache
 WINDOW = 10  #: interactions in the circuit breaker's window (SWARM 4.2)
 NUM_LEVERS = 9  #: K, room for every lever's costs in `Deal.costs`; a test holds it to len(LEVERS)
 NUM_TRAITS = 5  #: most settings an archetype has; a test holds it to the archetypes' Configs
@@ -88,6 +89,8 @@ class Scratch:
     conduct: Tiny
     answered: bool  # whether the proposal this agent made got an answer
     accepted: bool  # the answer
+    shown_reputation: Annotated[np.float32, ()]  # as its contacts see it
+    shown_frozen: Annotated[np.float32, ()]
 
 
 class Agent:
@@ -259,16 +262,14 @@ class Assessment:
 class Past:
     """One interaction in the security lever's window."""
 
-    initiator: int
-    counterparty: int
-    p: float
-    tau: float
-    r_a: float
+    risk: float  # what it adds to its initiator's threat by itself
+    initiator: Short
+    counterparty: Short
     contact: Short  # directed edge initiator -> counterparty
-    misuse: Short
-    rejections: Short
     step: Short
     accepted: bool
+    success: bool  # its initiator gained from poor quality
+    harm: bool  # accepted, and of very poor quality
 
 
 class Scene(NamedTuple):
@@ -286,7 +287,7 @@ class State(NamedTuple):
     agents: NDArray[Any]  # (B, N) Agent
     books: NDArray[Any]  # (B, N) Book
     proposals: NDArray[Any]  # (B, N) Proposal
-    outcomes: NDArray[Any]  # (B, N) Outcome, or (B, 1) if nobody looks
+    outcomes: NDArray[Any]  # (B, N) Outcome, or (B/DESK rounded up, 1) if nobody looks
     deals: NDArray[Any]  # (B, N) Deal, likewise
     contacts: NDArray[Any]  # (B, E) Contact
     relations: NDArray[Any]  # (B, E) Relation
@@ -326,7 +327,7 @@ class View(NamedTuple):
 @shorthand
 def market_of(scene: Scene, state: State, b: int) -> Market:
     """Environment b."""
-    row = state.rows[b]
+    row, desk = state.rows[b], b if len(state.outcomes) == len(state.rows) else b // DESK
     return Market(
         scene.params[row.params],
         scene.seats[row.params],
@@ -335,14 +336,20 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.agents[b],
         state.books[b],
         state.proposals[b],
-        state.outcomes[b],
-        state.deals[b],
+        state.outcomes[desk],
+        state.deals[desk],
         state.contacts[b],
         state.relations[b],
         state.pairs[b],
         state.assessments[b],
         state.history[b],
     )
+
+
+@rule
+def is_watched(market: Market) -> bool:
+    """Whether anybody will look at outcomes and deals."""
+    return len(market.outcomes) == len(market.agents)
 
 
 @shorthand

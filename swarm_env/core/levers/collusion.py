@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import Field
@@ -90,7 +91,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
 @rule
 def _correlation(pair: Any) -> float:
     spread = pair.m2_x * pair.m2_y
-    return pair.m_xy / spread**0.5 if pair.count >= 2 and spread > 0.0 else 0.0
+    return pair.m_xy / math.sqrt(spread) if pair.count >= 2 and spread > 0.0 else 0.0
 
 
 @rule
@@ -118,7 +119,7 @@ def assess(market: Market) -> None:
                 squares += float(count) * count
     if interactions >= market.params.collusion_min_interactions:
         mean = interactions / pairs
-        _score_pairs(market, mean, max(squares / pairs - mean * mean, 0.0) ** 0.5)
+        _score_pairs(market, mean, math.sqrt(max(squares / pairs - mean * mean, 0.0)))
         _score_groups(market)
     if market.params.collusion_clear_history_on_epoch:
         for edge in range(len(market.pairs)):

@@ -96,14 +96,28 @@ def remember(market: Market, i: int, deal: Any) -> None:
     past = history[row.remembered % len(history)]
     if row.remembered >= len(history) and past.accepted:
         market.relations[past.contact].launders -= 1
-    past.contact = market.agents[i].proposed
-    past.initiator, past.counterparty = i, deal.counterparty
-    past.accepted, past.p, past.tau, past.r_a = deal.accepted, deal.p, deal.tau, deal.r_a
-    past.misuse, past.rejections, past.step = deal.misuse, deal.rejections, row.step
+    past.contact, past.initiator, past.counterparty = market.agents[i].proposed, i, deal.counterparty
+    past.step, past.accepted = row.step, deal.accepted
+    past.risk = _dealing_risk(market.params, deal)
+    past.success, past.harm = _is_success(deal), deal.accepted and deal.p < 0.3
     if deal.accepted:
         market.relations[past.contact].launders += 1
         market.relations[past.contact].laundered = row.step
     row.remembered += 1
+
+
+@rule
+def _dealing_risk(params: Any, deal: Any) -> float:
+    """What one interaction by itself adds to its initiator's threat: injection or exfiltration."""
+    score = injection_score(deal.accepted, deal.p, deal.misuse, deal.rejections)
+    risk = injection_risk(score) if score >= params.security_injection_threshold else 0.0
+    return max(risk, exfiltration_risk(deal.misuse))
+
+
+@rule
+def _is_success(deal: Any) -> bool:
+    """The initiator gained from poor quality: reputation, or more than one unit of resources."""
+    return deal.accepted and ((deal.p < 0.4 and deal.r_a > 0.0) or (deal.p < 0.5 and deal.tau < -1.0))
 
 
 @rule
@@ -122,9 +136,10 @@ def assess(market: Market) -> None:
     for i in range(len(market.agents)):
         market.books[i].threat = 0.0
     if count >= market.params.security_min_interactions:
-        _find_injection(market, count)
+        harms = _find_injection(market, count)
         _find_manipulation(market, count)
-        _find_contagion(market, count)
+        if harms >= 3:  # one received and two passed on
+            _find_contagion(market, count)
         _find_laundering(market)
     if market.params.security_clear_history_on_epoch:
         row.remembered = 0
@@ -139,39 +154,38 @@ def _counts(market: Market, past: Any) -> bool:
 
 
 @rule
-def _find_injection(market: Market, count: int) -> None:
-    for n in range(count):
-        past = market.history[n]
-        if not _counts(market, past):
-            continue
-        score = injection_score(past.accepted, past.p, past.misuse, past.rejections)
-        risk = injection_risk(score) if score >= market.params.security_injection_threshold else 0.0
-        _raise(market, past.initiator, past.counterparty, max(risk, exfiltration_risk(past.misuse)))
-
-
-@rule
-def _is_success(past: Any) -> bool:
-    """The initiator gained from poor quality: reputation, or more than one unit of resources."""
-    return past.accepted and ((past.p < 0.4 and past.r_a > 0.0) or (past.p < 0.5 and past.tau < -1.0))
-
-
-@rule
-def _find_manipulation(market: Market, count: int) -> None:
-    work = market.assessments
+def _find_injection(market: Market, count: int) -> int:
+    """The risks of single interactions. On the way: each agent's tally and hits; returns how many did harm."""
+    work, harms = market.assessments, 0
     for i in range(len(market.agents)):
         work[i].tally, work[i].hits = 0, 0
     for n in range(count):
         past = market.history[n]
+        harms += past.harm
         if _counts(market, past):
-            work[past.initiator].tally += 1
-            work[past.initiator].hits += 1 if _is_success(past) else 0
-    for n in range(count):
+            source = work[past.initiator]
+            source.tally += 1
+            source.hits += past.success
+            if past.risk > 0.0:
+                _raise(market, past.initiator, past.counterparty, past.risk)
+    return harms
+
+
+@rule
+def _find_manipulation(market: Market, count: int) -> None:
+    """Sources of at least three interactions that succeed with poor quality too often."""
+    work, found = market.assessments, False
+    for i in range(len(market.agents)):
+        source = work[i]
+        enough = source.tally >= 3 and source.hits > 0
+        if not (enough and source.hits / source.tally >= market.params.security_manipulation_threshold):
+            source.hits = 0
+        found = found or source.hits > 0
+    for n in range(count if found else 0):
         past = market.history[n]
         source = work[past.initiator]
-        if source.tally >= 3 and _is_success(past) and _counts(market, past):
-            rate = source.hits / source.tally
-            if rate >= market.params.security_manipulation_threshold:
-                _raise(market, past.initiator, past.counterparty, manipulation_risk(rate))
+        if past.success and source.hits > 0 and _counts(market, past):
+            _raise(market, past.initiator, past.counterparty, manipulation_risk(source.hits / source.tally))
 
 
 @rule
@@ -181,17 +195,21 @@ def _find_contagion(market: Market, count: int) -> None:
     Read from the newest interaction back, so that what a victim did in later steps is known when the interaction that
     made it one is met. What settled in one step is simultaneous: a step's harm is entered once the step is left.
     """
-    params, history, newest = market.params, market.history, market.row.remembered - 1
+    params, history = market.params, market.history
     for i in range(len(market.agents)):
         market.assessments[i].tally = 0
-    entered = 0
-    for n in range(count):
-        past = history[(newest - n) % len(history)]
-        while history[(newest - entered) % len(history)].step > past.step:
-            _enter(market, history[(newest - entered) % len(history)])
-            entered += 1
+    here = (market.row.remembered - 1) % len(history)
+    entered = here
+    for _ in range(count):
+        past = history[here]
+        here = here - 1 if here > 0 else len(history) - 1
+        if not past.harm:
+            continue
+        while history[entered].step > past.step:
+            _enter(market, history[entered])
+            entered = entered - 1 if entered > 0 else len(history) - 1
         victim = market.assessments[past.counterparty]
-        if not _is_harm(past) or victim.tally < 2 or not _counts(market, past):
+        if victim.tally < 2 or not _counts(market, past):
             continue
         agents, depth, velocity = _chain(params, past, victim)
         if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
@@ -202,14 +220,9 @@ def _find_contagion(market: Market, count: int) -> None:
 
 
 @rule
-def _is_harm(past: Any) -> bool:
-    return past.accepted and past.p < 0.3
-
-
-@rule
 def _enter(market: Market, past: Any) -> None:
     """Note a harmful dealing of its initiator."""
-    if not _is_harm(past):
+    if not past.harm:
         return
     source = market.assessments[past.initiator]
     if source.tally == 0:
@@ -238,7 +251,12 @@ def _find_laundering(market: Market) -> None:
     agents = market.agents
     for i in range(len(agents)):
         market.assessments[i].mark = -1
+    best = -1.0
+    for i in range(len(agents)):
+        best = max(best, agents[i].reputation)
     for source in range(len(market.agents)):
+        if not best - agents[source].reputation > market.params.security_laundering_trust_gap:
+            continue  # nobody to launder towards
         market.assessments[source].mark, market.assessments[source].depth = source, 1
         market.assessments[0].queue = source
         head, tail = 0, 1
