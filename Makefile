@@ -20,7 +20,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench cuda-ptx incentives parity rllib golden clean \
+.PHONY: help setup test lint types check bench cuda-ptx incentives ppo-study parity rllib golden clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "bench                    us beside the peers, in $(BENCH), into benchmarks/results.json and docs/performance.md"
 	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
+	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
@@ -103,6 +104,9 @@ $(PARITY)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(PARITY)
 	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check swarm-safety==1.9.0 scipy --editable '.[plot]'
 	@touch $@
+
+ppo-study: $(READY)
+	$(BIN)/python research/ppo_incentives.py
 
 parity: $(PARITY)/.ready
 	$(PARITY)/bin/python -m tests.parity --write

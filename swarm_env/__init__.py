@@ -37,18 +37,22 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from swarm_env import metrics as metrics
     from swarm_env import testing as testing
-    from swarm_env.batch import vector_env
-    from swarm_env.catalog import load_scenario
-    from swarm_env.core import payoff, proxy
-    from swarm_env.core.archetypes import ARCHETYPES
-    from swarm_env.core.features import FEATURES
-    from swarm_env.core.governance import LEVERS
-    from swarm_env.core.payoff import Payoff
-    from swarm_env.core.types import State
-    from swarm_env.market_v1 import env, parallel_env, raw_env
-    from swarm_env.metrics import METRICS
-    from swarm_env.scenario import Scenario, ScenarioError
-    from swarm_env.simulate import run
+    from swarm_env.batch import vector_env as vector_env
+    from swarm_env.catalog import load_scenario as load_scenario
+    from swarm_env.core import payoff as payoff
+    from swarm_env.core import proxy as proxy
+    from swarm_env.core.archetypes import ARCHETYPES as ARCHETYPES
+    from swarm_env.core.features import FEATURES as FEATURES
+    from swarm_env.core.governance import LEVERS as LEVERS
+    from swarm_env.core.payoff import Payoff as Payoff
+    from swarm_env.core.types import State as State
+    from swarm_env.market_v1 import env as env
+    from swarm_env.market_v1 import parallel_env as parallel_env
+    from swarm_env.market_v1 import raw_env as raw_env
+    from swarm_env.metrics import METRICS as METRICS
+    from swarm_env.scenario import Scenario as Scenario
+    from swarm_env.scenario import ScenarioError as ScenarioError
+    from swarm_env.simulate import run as run
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The `swarm` command: run, analyze, validate, list. Each command loads only what it needs.
+"""The `swarm` command: run, analyze, validate, list, train. Each command loads only what it needs.
 
 Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
 """
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 Command = Callable[[argparse.Namespace], int]
+
+TRAINERS = ("ppo",)  #: modules of `trainers` with a `main`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyze(commands.add_parser("analyze", help="read metrics files: epochs, means, trends, plots"))
     _add_validate(commands.add_parser("validate", help="check scenario files"))
     _add_list(commands.add_parser("list", help="show scenarios, levers, archetypes, metrics, features"))
+    _add_train(commands.add_parser("train", help="train policies in a scenario"))
     return parser
 
 
@@ -121,3 +124,25 @@ def _list(arguments: argparse.Namespace) -> int:
         raise ValueError(f"list: unknown topic {unknown[0]!r}; allowed: {', '.join(arguments.known)}")
     show_lists(arguments.topics or arguments.known)
     return 0
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("algorithm", choices=TRAINERS, help="what to train by")
+    parser.add_argument("--config", metavar="FILE", help="settings in YAML (configs/ppo.yaml has the defaults)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    parser.add_argument("--seed", type=int, help="seed of weights, draws and markets")
+    parser.add_argument("--out", metavar="FOLDER", help="the run's folder, new or empty (default: one below runs/)")
+    parser.add_argument("--resume", metavar="RUN", help="go on in a run's folder, from its newest checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(command=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    try:
+        trainer = import_module(f"trainers.{arguments.algorithm}")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"swarm train needs {error.name}: pip install 'swarm-env[train]'") from error
+    code: int = trainer.main(arguments)
+    return code

@@ -6,7 +6,7 @@ fold, replaying a log gives the numbers of the CSV exactly.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,18 @@ Row = dict[str, float]
 
 
 class Tally:
-    """Adds up one run. `interactions` and `rows` hold what has been seen so far."""
+    """Adds up one run. `interactions` and `rows` hold what has been seen so far.
+
+    `earned` is every agent's reward so far, by name; `proposed` counts proposals by (agent, conduct). Both are what a
+    learner in that seat would have been told and done.
+    """
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.totals: Counter[str] = Counter()  # events by kind, over the run
         self.penalties = 0.0
+        self.earned: defaultdict[str, float] = defaultdict(float)
+        self.proposed: Counter[tuple[str, str]] = Counter()
         self.opening: Event = {}
         self._names: dict[str, int] = {}
         self._columns: dict[str, list[Any]] = {name: [] for name in _INTERACTION}
@@ -69,6 +75,11 @@ class Tally:
             self._settle(event)
         elif kind == "penalty":
             self._taken += event["resources"]
+            self.earned[event["agent"]] -= event["resources"]
+        elif kind == "task":
+            self.earned[event["agent"]] += event["pay"]
+        elif kind == "proposal":
+            self.proposed[event["agent"], event["conduct"]] += 1
         elif kind == "quarantine":
             self._quarantined.add(self._names[event["agent"]])
         self._counts[kind] += 1
@@ -93,6 +104,9 @@ class Tally:
                 columns[name].append(self._names[event[name]])
             else:
                 columns[name].append(event[name])
+        accepted = event["accepted"]
+        self.earned[event["initiator"]] += event["payoff_a"] if accepted else -event["c_a"]
+        self.earned[event["counterparty"]] += event["payoff_b"] if accepted else -event["c_b"]
 
     @property
     def interactions(self) -> dict[str, NDArray[Any]]:

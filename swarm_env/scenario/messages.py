@@ -191,7 +191,8 @@ class _Report:
         word = str(loc[-1])
         allowed = listing(keys_of(model), word)
         where = ".".join(part for part in loc[:-1] if isinstance(part, str))
-        theirs = swarm_keys.KEYS.get(where, frozenset())
+        is_scenario = "scenario_id" in self.root.model_fields  # a trainer's configuration is read by these means, too
+        theirs = swarm_keys.KEYS.get(where, frozenset()) if is_scenario else frozenset()
         if where == "agents.config":
             theirs = swarm_keys.AGENT_CONFIG.get(str(self.value((*loc[:-2], "type"))), frozenset())
         if word in theirs:

@@ -25,10 +25,20 @@ MAX_DEPTH: Final = 32
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _CORE: Final = "tag:yaml.org,2002:"
-_EMPTY: Final = "a scenario with at least scenario_id and agents"
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[Key, int]]:
+class Wanted(NamedTuple):
+    """What a file should hold, in the words of its errors."""
+
+    what: str = "a scenario"
+    least: str = "a scenario with at least scenario_id and agents"
+    example: str = "scenario_id: my_market"
+
+
+SCENARIO: Final = Wanted()
+
+
+def read_file(path: str | os.PathLike[str], wanted: Wanted = SCENARIO) -> tuple[dict[str, Any], dict[Key, int]]:
     """Read a YAML file. Pipes and devices are refused: they could block or never end."""
     name = os.fsdecode(path)
     try:
@@ -36,7 +46,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[Key, i
         if file.is_file():
             with file.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
-            return read(data, name)
+            return read(data, name, wanted)
         what = "is a folder" if file.is_dir() else "is no regular file" if file.exists() else "no such file"
     except ScenarioError:
         raise
@@ -45,16 +55,16 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[Key, i
     raise ScenarioError([Problem(printable(name), "", name, what, "the path of a YAML file")])
 
 
-def read(text: str | bytes, name: str) -> tuple[dict[str, Any], dict[Key, int]]:
+def read(text: str | bytes, name: str, wanted: Wanted = SCENARIO) -> tuple[dict[str, Any], dict[Key, int]]:
     """The mapping that the text holds, and the line (1-based) of every key and list item by its path.
 
     `name` stands for the file in messages. Raises ScenarioError, and nothing else, for any text.
     """
-    reader = _Reader(text, name)
+    reader = _Reader(text, name, wanted)
     data = reader.document()
     if not isinstance(data, dict):
-        what = f"{show(data)} is {kind(data)}, not a scenario"
-        reader.fail(what, data, allowed="keys with values, as in 'scenario_id: my_market'")
+        what = f"{show(data)} is {kind(data)}, not {wanted.what}"
+        reader.fail(what, data, allowed=f"keys with values, as in '{wanted.example}'")
     return data, reader.lines
 
 
@@ -74,8 +84,8 @@ class _Node(NamedTuple):
 class _Reader:
     """One pass over the events of one text."""
 
-    def __init__(self, text: str | bytes, name: str) -> None:
-        self.name = name
+    def __init__(self, text: str | bytes, name: str, wanted: Wanted = SCENARIO) -> None:
+        self.name, self.wanted = name, wanted
         self.lines: dict[Key, int] = {}
         self._nodes = 0
         self._anchors: dict[str, _Node | None] = {}  # None while the anchored node is still open
@@ -88,14 +98,14 @@ class _Reader:
 
     def _decode(self, text: str | bytes) -> str:
         if len(text) > MAX_BYTES:
-            self.fail("is larger than a scenario may be", allowed=f"at most {MAX_BYTES} bytes")
+            self.fail(f"is larger than {self.wanted.what} may be", allowed=f"at most {MAX_BYTES} bytes")
         try:
             plain = (text.encode() if isinstance(text, str) else text).decode()
         except UnicodeError as error:
             self.fail(f"is not text: no UTF-8 at position {getattr(error, 'start', 0)}", allowed="UTF-8 text")
         plain = plain.removeprefix("\ufeff")
         if not plain.strip():
-            self.fail("is empty", allowed=_EMPTY)
+            self.fail("is empty", allowed=self.wanted.least)
         return plain
 
     def _parse(self, text: str) -> Iterator[Any]:
@@ -121,7 +131,7 @@ class _Reader:
         """The one document of the text."""
         next(self._events)  # stream start
         if not isinstance(next(self._events), yaml.DocumentStartEvent):
-            self.fail("is empty", allowed=_EMPTY)
+            self.fail("is empty", allowed=self.wanted.least)
         root = self._node(next(self._events), (), 0)
         next(self._events)  # document end
         after: Any = next(self._events)

@@ -1,0 +1,107 @@
+"""What `swarm train <algorithm>` does for any of them: settings, folder, training, the table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from swarm_env.scenario.settings import Section
+from trainers.checkpoint import RunError
+
+C = TypeVar("C", bound=Section)
+C_in = TypeVar("C_in", bound=Section, contravariant=True)
+RUNS = Path("runs")  #: where runs go unless --out says otherwise
+
+#: Columns of the table: heading, key of `evaluation.summary`, decimals.
+COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("return", "return", 1), ("above scripts", "gain", 1), ("honest", "conduct_honest", 2),
+    ("opport.", "conduct_opportunistic", 2), ("decept.", "conduct_deceptive", 2),
+    ("advers.", "conduct_adversarial", 2), ("accepted", "acceptance_rate", 2), ("toxicity", "toxicity_rate", 3),
+    ("social welfare", "net_social_welfare", 0),
+)  # fmt: skip
+
+
+class Train(Protocol[C_in]):
+    """A trainer's main function."""
+
+    def __call__(self, config: C_in, folder: Path, *, resume: bool, quiet: bool) -> dict[str, Any]:
+        """Train in a folder; returns what its evaluation.json holds."""
+        ...
+
+
+def run(
+    arguments: argparse.Namespace,
+    load_config: Callable[[str | os.PathLike[str] | None, Sequence[str]], C],
+    train: Train[C],
+) -> int:
+    """Run a trainer by the command line's arguments; returns the exit code."""
+    overrides = list(arguments.set)
+    if arguments.seed is not None:
+        overrides.append(f"seed={arguments.seed}")
+    if arguments.resume is not None:
+        folder = Path(arguments.resume)
+        config = _resumed(arguments, folder, overrides, load_config)
+    else:
+        config = load_config(arguments.config, overrides)
+        folder = Path(arguments.out) if arguments.out else _new_folder(arguments.algorithm, config)
+    results = train(config, folder, resume=arguments.resume is not None, quiet=arguments.quiet)
+    console = Console(quiet=arguments.quiet)
+    if not console.is_terminal:
+        console = Console(quiet=arguments.quiet, width=160)
+    if results["policies"]:
+        console.print(_table(results))
+    console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _resumed(arguments: argparse.Namespace, folder: Path, overrides: list[str], load_config: Callable[..., C]) -> C:
+    """The configuration of the run in the folder; what else was asked for must agree with it."""
+    if arguments.out is not None:
+        raise RunError("--resume goes on in the run's own folder; leave --out away")
+    used = folder / "config.yaml"
+    if not used.exists():
+        raise RunError(f"{folder}: holds no run (config.yaml is not there)")
+    config = load_config(used, ())
+    asked = load_config(arguments.config or used, overrides)
+    names = [name for name in type(config).model_fields if getattr(config, name) != getattr(asked, name)]
+    if names:
+        pairs = ", ".join(f"{name} {getattr(config, name)}, not {getattr(asked, name)}" for name in names)
+        raise RunError(f"{folder}: belongs to another configuration: {pairs}")
+    return config
+
+
+def _new_folder(algorithm: str, config: Any) -> Path:
+    """runs/<algorithm>_<scenario>_seed<n>, numbered if that is taken."""
+    base = f"{algorithm}_{Path(config.scenario).stem}_seed{config.seed}"
+    names = (base if k == 1 else f"{base}_{k}" for k in range(1, 1_000_000))
+    return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def _cell(value: Any, decimals: int) -> str:
+    """A mean with its interval, or a share; undefined is a dash."""
+    if value is None or (isinstance(value, list) and value[0] is None):
+        return "-"
+    if isinstance(value, list):
+        mean, low, high = (f"{x:.{decimals}f}" for x in value)
+        return f"{mean} [{low}, {high}]" if decimals == 1 else mean
+    return f"{value:.{decimals}f}"
+
+
+def _table(results: dict[str, Any]) -> Table:
+    episodes = results["policies"][0]["episodes"]
+    title = (
+        f"{results['scenario']}: {episodes} held-out seeds, means over the learners' seats, [95 % bootstrap interval]"
+    )
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1))
+    table.add_column("policy")
+    for heading, _, _ in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in results["policies"]:
+        table.add_row(row["policy"], *(_cell(row.get(key), decimals) for _, key, decimals in COLUMNS))
+    return table
