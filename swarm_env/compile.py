@@ -88,17 +88,18 @@ class Compiled:
             watched: whether anybody will look at what a step did (`State.outcomes`, `State.deals`; infos do).
         """
         shown = (num_envs, self.num_learners)
-        view = View(
-            observation=np.zeros((*shown, len(self.feature_names)), dtype=np.float32),
-            mask=np.zeros((*shown, int(self.nvec.sum())), dtype=np.int8),
-            reward=np.zeros(shown),
-            info=np.zeros((num_envs, self.num_learners if infos else 0, len(features.INFO))),
-        )
-        state = {name: table(part.dtype, num_envs, *part.shape[1:]) for name, part in self.initial._asdict().items()}
+        shapes = {name: (num_envs, *part.shape[1:]) for name, part in self.initial._asdict().items()}
         if not (infos or watched):
-            for name in ("outcomes", "deals"):
-                state[name] = table(state[name].dtype, -(-num_envs // types.DESK), 1)
-        return State(**state), view
+            shapes["outcomes"] = shapes["deals"] = (-(-num_envs // types.DESK), 1)
+        layout = [(part.dtype, shapes[name]) for name, part in self.initial._asdict().items()]
+        layout += [
+            (np.dtype(np.float32), (*shown, len(self.feature_names))),
+            (np.dtype(np.int8), (*shown, int(self.nvec.sum()))),
+            (np.dtype(np.float64), shown),
+            (np.dtype(np.float64), (num_envs, self.num_learners if infos else 0, len(features.INFO))),
+        ]
+        made = types.tables(layout)
+        return State(*made[: len(State._fields)]), View(*made[len(State._fields) :])
 
     def global_state(self, state: State) -> NDArray[np.float32]:
         """(B, S): the market as a whole, for centralised critics; a fresh array."""

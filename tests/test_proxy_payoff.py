@@ -211,8 +211,7 @@ def drawn(conduct, reputation=0.0, count=1500, **settings):
     proposal = m.proposals[0]
     names = ("progress", "rework", "rejections", "misuse", "engagement", "p", "signal", "reading")
     for n in range(count):
-        proposal.conduct = conduct
-        propose.draw_proposal(m.params, proposal, reputation, random.step_key(key, n), n % 3)
+        propose.draw_proposal(m.params, proposal, conduct, reputation, random.step_key(key, n), n % 3)
         rows.append([getattr(proposal, name) for name in names])
     return SimpleNamespace(**dict(zip(names, np.array(rows).T, strict=True)))
 

@@ -61,8 +61,7 @@ def _propose(market: Market, i: int) -> None:
         outcome.bounced = True
         return
     peer.arrivals += 1
-    agent.proposed, proposal.conduct = contact, agent.scratch.conduct
-    proposal.slot, proposal.next = -1, -1
+    agent.proposed, proposal.slot, proposal.next = contact, -1, -1
     if peer.inbox < market.params.inbox:  # else it will expire: overflow
         proposal.slot = peer.inbox
         if peer.inbox == 0:
@@ -71,7 +70,7 @@ def _propose(market: Market, i: int) -> None:
             market.proposals[peer.last].next = i
         peer.last = i
         peer.inbox += 1
-    draw_proposal(market.params, proposal, agent.reputation, market.row.step_key, i)
+    draw_proposal(market.params, proposal, agent.scratch.conduct, agent.reputation, market.row.step_key, i)
 
 
 @rule

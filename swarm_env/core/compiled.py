@@ -83,7 +83,8 @@ def _rule(function: F, inline: str) -> F:
         return function
     # one machine-code function a kernel: rules that are called pass their arguments through memory, at twice the time
     options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-    dispatcher: Any = numba.njit(error_model="numpy", inline=inline, **options)(function)
+    options |= {"error_model": "numpy", "inline": inline}
+    dispatcher: Any = numba.njit(**options)(function)
     dispatcher.__class__ = Rule
     return cast(F, dispatcher)
 

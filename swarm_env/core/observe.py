@@ -33,7 +33,7 @@ NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
 
 
 @rule
-def _share_left(used: int, budget: int) -> float:
+def _share_left(used: int, budget: int) -> np.float32:
     # the quotient of two counts, rounded once or twice, is the same float32
     return np.float32(max(budget - used, 0)) / np.float32(budget) if budget > 0 else np.float32(0.0)
 

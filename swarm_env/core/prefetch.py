@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from swarm_env.core.compiled import JIT, rule
 from swarm_env.core.types import LINE, Scene, State
 
-NEAR, FAR = 2, 4  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
+NEAR, FAR = 1, 2  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
 
 
 @intrinsic
@@ -62,10 +62,11 @@ def _ask_for_settlements(scene: Scene, state: State, b: int) -> None:
     row = state.rows[b]
     agents, proposals, books = state.agents[b], state.proposals[b], state.books[b]
     relations, pairs, edges = state.relations[b], state.pairs[b], scene.edges[row.params]
+    hint(state.history[b], row.remembered % len(state.history[b]))
     for i in range(len(agents)):
         contact = agents[i].proposed
+        hint(proposals, i)  # to be read, or to be written by the next one
         if contact >= 0:
-            hint(proposals, i)
             hint(books, i)
             hint(relations, contact)
             hint(relations, edges[contact].back)

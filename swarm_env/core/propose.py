@@ -39,20 +39,21 @@ def surface_bias(params: Any, conduct: int, u: float) -> float:
 
 
 @rule
-def draw_proposal(params: Any, proposal: Any, reputation: float, key: Any, i: int) -> None:
+def draw_proposal(params: Any, proposal: Any, conduct: int, reputation: float, key: Any, i: int) -> None:
     """Draw observables, latent quality, surface signal and ledger reading of agent i's proposal."""
-    c, factor = proposal.conduct, reputation_factor(reputation)
+    c, factor = conduct, reputation_factor(reputation)
     progress = PROGRESS[c, 0] + (PROGRESS[c, 1] - PROGRESS[c, 0]) * random.uniform(key, i, random.PROGRESS)
     span = ENGAGEMENT[c, 1] - ENGAGEMENT[c, 0]
     engagement = ENGAGEMENT[c, 0] + span * random.uniform(key, i, random.ENGAGEMENT)
-    proposal.progress, proposal.engagement = factor * progress, factor * engagement
-    proposal.rework = random.integer(key, i, random.REWORK, REWORK[c, 0], REWORK[c, 1])
-    proposal.rejections = random.integer(key, i, random.REJECTIONS, REJECTIONS[c, 0], REJECTIONS[c, 1])
-    proposal.misuse = random.integer(key, i, random.MISUSE, MISUSE[c, 0], MISUSE[c, 1])
-    value = v_hat(params, proposal.progress, proposal.rework, proposal.rejections, proposal.misuse, proposal.engagement)
-    proposal.p = quality(params, value)
+    progress, engagement = factor * progress, factor * engagement
+    rework = random.integer(key, i, random.REWORK, REWORK[c, 0], REWORK[c, 1])
+    rejections = random.integer(key, i, random.REJECTIONS, REJECTIONS[c, 0], REJECTIONS[c, 1])
+    misuse = random.integer(key, i, random.MISUSE, MISUSE[c, 0], MISUSE[c, 1])
+    value = v_hat(params, progress, rework, rejections, misuse, engagement)
     bias = surface_bias(params, c, random.uniform(key, i, random.DISGUISE))
     noise = params.signal_noise * random.normal(key, i, random.SIGNAL_A, random.SIGNAL_B)
-    proposal.signal = value + bias + noise
-    reading = random.normal(key, i, random.READING_A, random.READING_B)
-    proposal.reading = value + params.ledger_noise * reading
+    reading = params.ledger_noise * random.normal(key, i, random.READING_A, random.READING_B)
+    proposal.conduct, proposal.progress, proposal.engagement = c, progress, engagement
+    proposal.rework, proposal.rejections, proposal.misuse = rework, rejections, misuse
+    proposal.p = quality(params, value)
+    proposal.signal, proposal.reading = value + bias + noise, value + reading

@@ -13,6 +13,7 @@ for all environments (`Seat`, `Edge`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -103,8 +104,8 @@ class Agent:
     reward: float  # of the last step: what its resources would have changed by without the floor at 0
     gained: float  # sum of rewards in this episode
     proposed: int  # its open proposal: the contact it goes to, -1 = none
-    first: int  # its inbox: a list of initiators linked by `Proposal.next`, from the oldest
-    last: int  # to the newest
+    first: Short  # its inbox: a list of initiators linked by `Proposal.next`, from the oldest
+    last: Short  # to the newest
     inbox: Short  # proposals waiting there, 0..I
     arrivals: Short  # proposals opened to it this step, overflow included
     frozen_until: Short  # frozen while epoch < this
@@ -379,8 +380,19 @@ def table(cls: type | np.dtype[Any], *shape: int, plain: bool = not JIT) -> NDAr
 
     plain: its elements have attributes in Python, which kernels do not need.
     """
-    dtype = cls if isinstance(cls, np.dtype) else record(cls, plain)
-    room = np.zeros(math.prod(shape) * dtype.itemsize + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    array = np.ndarray(shape, dtype, room, start)
-    return array.view(np.recarray) if plain else array
+    return tables([(cls if isinstance(cls, np.dtype) else record(cls, plain), shape)])[0]
+
+
+def tables(layout: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]) -> list[NDArray[Any]]:
+    """Zeroed arrays of these types and shapes, one behind the other in one piece of memory, on cache lines' edges.
+
+    One piece, so that large batches lie in large pages, which NumPy asks for: small ones cost a look-up each.
+    """
+    sizes = [-(-math.prod(shape) * dtype.itemsize // LINE) * LINE for dtype, shape in layout]
+    room = np.zeros(sum(sizes) + LINE, np.uint8)
+    at, made = -room.ctypes.data % LINE, []
+    for (dtype, shape), size in zip(layout, sizes, strict=True):
+        array = np.ndarray(shape, dtype, room, at)
+        made.append(array.view(np.recarray) if dtype.type is np.record else array)
+        at += size
+    return made

@@ -94,8 +94,8 @@ class OurUniforms:
 
 def our_observables(conduct: int, reputation: float, key: np.uint64, accepted: bool) -> list[float]:
     """What a proposal shows, after the clip of engagement that a rejection applies."""
-    proposal: Any = SimpleNamespace(conduct=conduct)
-    propose.draw_proposal(QUIET, proposal, reputation, key, 0)
+    proposal: Any = SimpleNamespace()
+    propose.draw_proposal(QUIET, proposal, conduct, reputation, key, 0)
     drawn = [float(getattr(proposal, name)) for name in OBSERVABLES]
     return drawn if accepted else [*drawn[:4], min(drawn[4], 0.0)]
 
