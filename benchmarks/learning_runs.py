@@ -15,7 +15,7 @@ from benchmarks.market_runs import legal
 from benchmarks.populations import scenario
 from benchmarks.sample import Facts, Sample, Stopwatch, until
 
-ROLLOUT, PASSES, MINIBATCH = 32, 4, 2048  #: steps, optimiser passes over them, slots a minibatch
+ROLLOUT, PASSES, MINIBATCHES = 32, 4, 4  #: steps, optimiser passes over them, minibatches a pass
 
 
 def _stepped(seconds: float, venv: Any, mask_of: Callable[[Any], Any]) -> Callable[[], Sample]:
@@ -58,10 +58,14 @@ def supersuit(seconds: float, rows: int) -> tuple[Callable[[], Sample], Facts]:
     return _stepped(seconds, venv, lambda seen: seen["action_mask"]), {"slots": venv.num_envs}
 
 
-def ppo(seconds: float, rows: int, maskable: bool = False) -> tuple[Callable[[], Sample], Facts]:
-    """SB3's PPO, or sb3-contrib's MaskablePPO, end to end: rollouts and updates of a 2 x 64 network; counts slots."""
+def ppo(seconds: float, rows: int, maskable: bool = False, stock: bool = False) -> tuple[Callable[[], Sample], Facts]:
+    """SB3's PPO, or sb3-contrib's MaskablePPO, end to end: rollouts and updates of a 2 x 64 network; counts slots.
+
+    With our policy for the market's action heads (ReLU), or with SB3's own "MlpPolicy" as it comes (tanh).
+    """
     import torch
     from swarm_env.adapters.sb3 import MarketVecEnv
+    from swarm_env.adapters.sb3_policy import MarketPolicy, MaskedMarketPolicy
 
     if maskable:
         from sb3_contrib import MaskablePPO as PPO
@@ -69,14 +73,17 @@ def ppo(seconds: float, rows: int, maskable: bool = False) -> tuple[Callable[[],
         from stable_baselines3 import PPO
     torch.set_num_threads(1)
     venv = MarketVecEnv(scenario("all", 7), num_envs=rows, learners="all")
-    model = PPO(
-        "MlpPolicy", venv, n_steps=ROLLOUT, n_epochs=PASSES, batch_size=MINIBATCH, seed=0, device="cpu", verbose=0,
-    )  # fmt: skip
     once = ROLLOUT * venv.num_envs
+    policy: Any = "MlpPolicy" if stock else MaskedMarketPolicy if maskable else MarketPolicy
+    shape: dict[str, Any] = {"net_arch": [64, 64]} | ({} if stock else {"activation_fn": torch.nn.ReLU})
+    model = PPO(
+        policy, venv, n_steps=ROLLOUT, n_epochs=PASSES, batch_size=once // MINIBATCHES, policy_kwargs=shape,
+        seed=0, device="cpu", verbose=0,
+    )  # fmt: skip
 
     def play() -> int:
         model.learn(once, reset_num_timesteps=False)
         return once
 
-    facts = {"slots": venv.num_envs, "rollout": ROLLOUT, "passes": PASSES, "minibatch": MINIBATCH}
+    facts = {"slots": venv.num_envs, "rollout": ROLLOUT, "passes": PASSES, "minibatch": once // MINIBATCHES}
     return lambda: until(seconds, play), facts

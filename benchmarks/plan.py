@@ -117,9 +117,14 @@ def _learning() -> list[Measurement]:
         ours("learning/batch", 64),
         Measurement("learning/vecenv", "SB3 VecEnv (adapters.sb3), 64 rows", "learning_runs.vecenv", rows),
         Measurement("learning/supersuit", "SuperSuit's SB3 VecEnv, 64 copies", "learning_runs.supersuit", rows),
-        Measurement("learning/ppo", "SB3 PPO end to end, 64 rows", "learning_runs.ppo", rows),
-        Measurement(
-            "learning/maskable", "MaskablePPO end to end, 64 rows", "learning_runs.ppo", {**rows, "maskable": True}
+        *(
+            Measurement(f"learning/{name}", f"{title} end to end, 64 rows", "learning_runs.ppo", rows | settings)
+            for name, title, settings in (
+                ("ppo", "SB3 PPO with adapters.sb3_policy", {}),
+                ("maskable", "MaskablePPO with adapters.sb3_policy", {"maskable": True}),
+                ("ppo_stock", "SB3 PPO with its MlpPolicy", {"stock": True}),
+                ("maskable_stock", "MaskablePPO with its MlpPolicy", {"maskable": True, "stock": True}),
+            )
         ),
     ]
 

@@ -39,7 +39,7 @@ def settle(m, p, accepted=True, conduct=HONEST):
     """Let agent 0 propose to agent 1 with that quality and get that answer; returns the deal."""
     agent = m.agents[0]
     agent.proposed, m.proposals[0].conduct = m.seats[0].start, conduct
-    m.proposals[0].progress = math.log(p / (1 - p)) / K
+    m.proposals[0].progress, m.proposals[0].p = math.log(p / (1 - p)) / K, p
     agent.scratch.answered, agent.scratch.accepted = True, accepted
     respond.respond(m)
     assert m.deals[0].p == pytest.approx(p)
@@ -105,7 +105,7 @@ def test_decay_multiplies_every_reputation_at_epoch_start():
 def test_decay_comes_before_the_fines_of_the_same_epoch():
     m = market(reputation_decay_rate=0.5, security_enabled=True, security_min_interactions=1)
     m.agents[0].reputation, m.row.remembered, past = 0.8, 1, m.history[0]
-    past.initiator, past.counterparty, past.misuse = 0, 1, 2  # exfiltration .6*.6
+    past.initiator, past.counterparty, past.risk = 0, 1, 0.36  # an exfiltration's
     epoch(m)
     assert m.agents[0].reputation == pytest.approx(0.5 * 0.8 - 0.36)
 

@@ -393,6 +393,6 @@ def tables(layout: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]) -> list[NDAr
     at, made = -room.ctypes.data % LINE, []
     for (dtype, shape), size in zip(layout, sizes, strict=True):
         array = np.ndarray(shape, dtype, room, at)
-        made.append(array.view(np.recarray) if dtype.type is np.record else array)
+        made.append(array.view(np.recarray) if dtype.type is np.record or (dtype.names and not JIT) else array)
         at += size
     return made
