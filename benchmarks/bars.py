@@ -94,7 +94,7 @@ BARS: tuple[Bar, ...] = (
         "dict ParallelEnv, 7 agents", 30e3, _per("market/parallel", 7), "env-steps/s", "shipped scenario, infos on",
     ),
     Bar("SB3 VecEnv, 64 rows", 5e6, lambda f: f.rate("learning/vecenv"), "agent-steps/s", "7 a row, all rules"),
-    Bar("SB3 PPO end to end", 60e3, lambda f: f.rate("learning/ppo"), "agent-steps/s", "64 rows of 7, policy of adapters.sb3_policy"),
+    Bar("SB3 PPO end to end", 60e3, lambda f: f.rate("learning/ppo"), "agent-steps/s", "64 rows of 7; our policy"),
     Bar(
         "a step late in a long episode (epochs 96-100) against early (8-12)", FLAT, _growth, "times",
         "flat: no lever rescans an unbounded history", True,

@@ -64,6 +64,7 @@ def ppo(seconds: float, rows: int, maskable: bool = False, stock: bool = False) 
     With our policy for the market's action heads (ReLU), or with SB3's own "MlpPolicy" as it comes (tanh).
     """
     import torch
+
     from swarm_env.adapters.sb3 import MarketVecEnv
     from swarm_env.adapters.sb3_policy import MarketPolicy, MaskedMarketPolicy
 
