@@ -78,7 +78,7 @@ def _print_header(console: Console, scenario: Scenario, seeds: range) -> None:
 
 def _play(console: Console, scenario: Scenario, seeds: Sequence[int], out: str) -> list[RunResult]:
     if not is_warm():
-        console.print("compiling the market's rules for this machine: once, about half a minute", highlight=False)
+        console.print("compiling the market's rules for this machine: once, less than a minute", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("epochs", total=len(seeds) * scenario.simulation.n_epochs)
