@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"core.compiled", "core.section"},
     {"core.types", "core.random", "core.effect"},
     {"core.proxy", "core.payoff"},
-    {"core.propose", "core.contacts"},
+    {"core.propose", "core.contacts", "core.laundering"},
     {"core.levers", "core.archetypes"},
     {"core.governance"},
     {"core.features", "core.observe"},

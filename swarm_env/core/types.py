@@ -252,9 +252,11 @@ class Assessment:
     p_in: float
     n_out: float
     p_out: float
-    queue: int  # breadth-first search of the security assessment
-    depth: int
-    mark: int
+    order: int  # of the security assessment: the agent at this rank of reputation
+    reached: Annotated[np.uint64, ()]  # a bit a laundering search: has it been here
+    front: Annotated[np.uint64, ()]  # is it here now
+    fresh: Annotated[np.uint64, ()]  # will it be next
+    deep: Annotated[np.uint64, ()]  # has it come by a chain that is long enough
     tally: int  # and its counts
     hits: int
     chain: Annotated[Ints, (5,)]  # latest victims, a ring

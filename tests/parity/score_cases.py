@@ -9,6 +9,7 @@ from swarm.metrics.collusion import CollusionDetector
 from swarm.metrics.security import ContagionChain, LaunderingPath, ManipulationPattern, SecurityAnalyzer
 from swarm.models.interaction import SoftInteraction
 
+from swarm_env.core.laundering import laundering_risk
 from swarm_env.core.levers import collusion, security
 from tests.parity.differences import Differences
 
@@ -68,6 +69,6 @@ def _patterns(seen: Differences, rng: np.random.Generator) -> None:
     manipulation = analyzer._pattern_to_indicator(ManipulationPattern("a", success_rate=rate))
     seen.add("security manipulation_risk", security.manipulation_risk(rate), manipulation.risk_score)
     laundering = analyzer._laundering_to_indicator(LaunderingPath("a", "b", trust_gain=gain))
-    seen.add("security laundering_risk", security.laundering_risk(gain), laundering.risk_score)
+    seen.add("security laundering_risk", laundering_risk(gain), laundering.risk_score)
     contagion = analyzer._contagion_to_indicator(ContagionChain("0", "a", ["a", "b"], depth=depth, velocity=velocity))
     seen.add("security contagion_risk", security.contagion_risk(depth, velocity), contagion.risk_score)

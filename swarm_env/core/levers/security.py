@@ -8,6 +8,7 @@ from pydantic import Field
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, costs, nothing
+from swarm_env.core.laundering import find_laundering
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
 
@@ -46,7 +47,6 @@ class Config(Section):
 CHARGES = True  #: its costs have a column in infos
 
 
-REACH = 256  #: agents that one laundering search visits at most, so that large markets stay linear
 CHAIN = 5  #: harmful dealings followed from each victim (SWARM 3)
 
 
@@ -73,12 +73,6 @@ def exfiltration_risk(misuse: int) -> float:
 def manipulation_risk(success_rate: float) -> float:
     """Severity * confidence of manipulation [S]."""
     return min(1.0, success_rate) * min(0.9, 0.5 + 0.4 * success_rate)
-
-
-@rule
-def laundering_risk(gain: float) -> float:
-    """Severity * confidence of laundering over a gain of trust [S]."""
-    return min(1.0, gain / 0.5) * min(0.8, 0.4 + gain)
 
 
 @rule
@@ -140,7 +134,7 @@ def assess(market: Market) -> None:
         _find_manipulation(market, count)
         if harms >= 3:  # one received and two passed on
             _find_contagion(market, count)
-        _find_laundering(market)
+        find_laundering(market)
     if market.params.security_clear_history_on_epoch:
         row.remembered = 0
         for edge in range(len(market.relations)):
@@ -243,40 +237,6 @@ def _chain(params: Any, past: Any, victim: Any) -> tuple[int, int, float]:
         agents += 1 if fresh else 0
     epochs = (victim.hits - past.step) / params.steps_per_epoch
     return agents, agents - 1, (agents - 1) / (epochs + 0.01)
-
-
-@rule
-def _find_laundering(market: Market) -> None:
-    """Chains of accepted interactions from low to high reputation, by a bounded breadth-first search a source."""
-    agents = market.agents
-    for i in range(len(agents)):
-        market.assessments[i].mark = -1
-    best = -1.0
-    for i in range(len(agents)):
-        best = max(best, agents[i].reputation)
-    for source in range(len(market.agents)):
-        if not best - agents[source].reputation > market.params.security_laundering_trust_gap:
-            continue  # nobody to launder towards
-        market.assessments[source].mark, market.assessments[source].depth = source, 1
-        market.assessments[0].queue = source
-        head, tail = 0, 1
-        while head < tail:
-            current = market.assessments[head].queue
-            head += 1
-            for edge in range(market.seats[current].start, market.seats[current].stop):
-                peer = market.edges[edge].peer
-                reached = market.assessments[peer]
-                if market.relations[edge].launders == 0 or reached.mark == source or tail >= REACH:
-                    continue
-                if current == source and market.relations[edge].laundered < market.books[source].judged:
-                    continue  # it has been quarantined for that
-                reached.mark, reached.depth = source, market.assessments[current].depth + 1
-                market.assessments[tail].queue = peer
-                tail += 1
-                gain = agents[peer].reputation - agents[source].reputation
-                long_enough = reached.depth >= market.params.security_min_chain_length
-                if long_enough and gain > market.params.security_laundering_trust_gap:
-                    _raise(market, source, peer, laundering_risk(gain))
 
 
 @rule
