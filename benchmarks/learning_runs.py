@@ -15,7 +15,7 @@ from benchmarks.market_runs import legal
 from benchmarks.populations import scenario
 from benchmarks.sample import Facts, Sample, Stopwatch, until
 
-ROLLOUT, PASSES, MINIBATCHES = 32, 4, 4  #: steps, optimiser passes over them, minibatches a pass
+ROLLOUT, PASSES, MINIBATCHES = 64, 4, 4  #: steps, optimiser passes over them, minibatches a pass
 
 
 def _stepped(seconds: float, venv: Any, mask_of: Callable[[Any], Any]) -> Callable[[], Sample]:
