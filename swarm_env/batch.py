@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
-from swarm_env.core.types import DESK, Scene, State, View, table
+from swarm_env.core.tables import table
+from swarm_env.core.types import DESK, Scene, State, View
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete

@@ -20,7 +20,8 @@ from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import features, observe, propose, step, types
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.proxy import count_signal
-from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, Scene, State, View, table
+from swarm_env.core.tables import table, tables
+from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, Scene, State, View
 from swarm_env.scenario import Scenario
 
 DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
@@ -98,7 +99,7 @@ class Compiled:
             (np.dtype(np.float64), shown),
             (np.dtype(np.float64), (num_envs, self.num_learners if infos else 0, len(features.INFO))),
         ]
-        made = types.tables(layout)
+        made = tables(layout)
         return State(*made[: len(State._fields)]), View(*made[len(State._fields) :])
 
     def global_state(self, state: State) -> NDArray[np.float32]:
@@ -222,7 +223,7 @@ def parameters(scenario: Scenario, inbox: int, peers: int) -> NDArray[Any]:
     return params
 
 
-@cache  # one object for all scenarios, see types.record
+@cache  # one object for all scenarios, see tables.record
 def _record_of(columns: tuple[tuple[str, str, tuple[int, ...]], ...]) -> np.dtype[Any]:
     return np.dtype(list(columns), align=True)
 

@@ -21,7 +21,8 @@ from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Learners, compile_scenario
 from swarm_env.core import types
 from swarm_env.core.section import Section
-from swarm_env.core.types import CONDUCTS, NUM_TRAITS, Market, table
+from swarm_env.core.tables import table
+from swarm_env.core.types import CONDUCTS, NUM_TRAITS, Market
 
 #: Hook of a lever -> its parameters, in order.
 LEVER_HOOKS: dict[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent / "swarm_env"
 #: Layer of each module or package under swarm_env, lowest first; a module may import its own layer or lower ones.
 LAYERS: list[set[str]] = [
     {"core.compiled", "core.section"},
+    {"core.tables"},
     {"core.types", "core.random", "core.effect"},
     {"core.proxy", "core.payoff"},
     {"core.propose", "core.contacts", "core.laundering"},

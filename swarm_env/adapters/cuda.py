@@ -67,7 +67,7 @@ def _kernel_table(records: torch.Tensor, dtype: np.dtype[Any]) -> Any:
 
 
 def _with_attributes(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A record's dtype whose elements, and theirs, have attributes in Python: what `types.record` calls plain."""
+    """A record's dtype whose elements, and theirs, have attributes in Python: what `tables.record` calls plain."""
     if dtype.fields is None:
         return dtype
     formats = [_with_attributes(field[0]) for field in dtype.fields.values()]

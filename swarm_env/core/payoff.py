@@ -10,7 +10,7 @@ from pydantic import Field
 
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.section import Section
-from swarm_env.core.types import table
+from swarm_env.core.tables import table
 
 
 class Payoff(Section):

@@ -12,7 +12,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from swarm_env.core.compiled import JIT, rule
-from swarm_env.core.types import LINE, Scene, State
+from swarm_env.core.tables import LINE
+from swarm_env.core.types import Scene, State
 
 NEAR, FAR = 1, 2  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swarm_env.core.compiled import kernel, rule
-from swarm_env.core.types import table
+from swarm_env.core.tables import table
 
 
 @rule

@@ -1,9 +1,9 @@
 """What the rules read and write: records (one C struct an entity), and `Market`, one environment as a rule sees it.
 
-A record is declared as a class whose annotations give field and type (float, int, `Short`, `Tiny`, bool, an array of
-fixed length, or another record); `record` turns it into a NumPy dtype. Rules see `market.agents[i].reputation`: machine
-code under Numba, plain attribute access without it. S scenarios in a batch, B environments, N agents, E directed
-contacts, L learners, I inbox slots, P peer slots, W interactions remembered, K levers.
+A record is a class whose annotations give field and type; `tables.py` makes dtypes and tables of them. Rules see
+`market.agents[i].reputation`: machine code under Numba, plain attribute access without it. S scenarios in a batch, B
+environments, N agents, E directed contacts, L learners, I inbox slots, P peer slots, W interactions remembered, K
+levers.
 
 A large batch is bound by memory, so a table holds what is touched together: what every step reads in one (`Agent`,
 `Contact`), what only a dealing or an epoch touches in others (`Book`, `Relation`), what never changes in a third, once
@@ -12,17 +12,14 @@ for all environments (`Seat`, `Edge`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.compiled import JIT, rule, shorthand
+from swarm_env.core.compiled import rule, shorthand
+from swarm_env.core.tables import Floats, Ints, Short, Tiny
 
-LINE = 64  #: bytes of a cache line
 DESK = 32  #: environments that share working memory for what nobody looks at: it then stays in the cache
 WINDOW = 10  #: interactions in the circuit breaker's window (SWARM 4.2)
 NUM_LEVERS = 9  #: K, room for every lever's costs in `Deal.costs`; a test holds it to len(LEVERS)
@@ -32,12 +29,6 @@ HONEST, OPPORTUNISTIC, DECEPTIVE, ADVERSARIAL = range(NUM_CONDUCTS)
 CONDUCTS: tuple[str, ...] = ("honest", "opportunistic", "deceptive", "adversarial")
 NOOP, PROPOSE, POST, VOTE, TASK = range(5)
 VERBS: tuple[str, ...] = ("noop", "propose", "post", "vote", "task")
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Short = Annotated[np.int32, ()]  #: counts, and numbers of steps and epochs
-Tiny = Annotated[np.int8, ()]  #: verbs and conducts
-_ELEMENTS: dict[Any, type] = {Floats: np.float64, Ints: np.int64}  # of arrays; others name their own
 
 
 class Row:
@@ -359,42 +350,3 @@ def is_watched(market: Market) -> bool:
 def seen(table: Any, i: int) -> Any:
     """Agent i's record in a table of outcomes or deals: one for each agent, or one for all if nobody looks."""
     return table[i if len(table) > 1 else 0]
-
-
-@cache  # one object a record: Numba tells equal but distinct dtypes apart field by field, at every call
-def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
-    """The dtype of a record class, in the order of its annotations; `plain` as for `table`."""
-    fields: list[tuple[Any, ...]] = []
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            base, shape = get_args(hint)
-            fields.append((name, _ELEMENTS.get(base, base), shape))
-        elif hint in (float, int, bool):
-            fields.append((name, {float: np.float64, int: np.int64, bool: np.bool_}[hint]))
-        else:
-            fields.append((name, record(hint, plain)))
-    dtype = np.dtype(fields, align=True)
-    return np.dtype((np.record, dtype)) if plain else dtype
-
-
-def table(cls: type | np.dtype[Any], *shape: int, plain: bool = not JIT) -> NDArray[Any]:
-    """A zeroed table of records, on a cache line's edge.
-
-    plain: its elements have attributes in Python, which kernels do not need.
-    """
-    return tables([(cls if isinstance(cls, np.dtype) else record(cls, plain), shape)])[0]
-
-
-def tables(layout: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]) -> list[NDArray[Any]]:
-    """Zeroed arrays of these types and shapes, one behind the other in one piece of memory, on cache lines' edges.
-
-    One piece, so that large batches lie in large pages, which NumPy asks for: small ones cost a look-up each.
-    """
-    sizes = [-(-math.prod(shape) * dtype.itemsize // LINE) * LINE for dtype, shape in layout]
-    room = np.zeros(sum(sizes) + LINE, np.uint8)
-    at, made = -room.ctypes.data % LINE, []
-    for (dtype, shape), size in zip(layout, sizes, strict=True):
-        array = np.ndarray(shape, dtype, room, at)
-        made.append(array.view(np.recarray) if dtype.type is np.record or (dtype.names and not JIT) else array)
-        at += size
-    return made

@@ -40,7 +40,9 @@ FIELDS = ("c_a", "c_b", "reputation", "resources")
 def market(config: GovernanceConfig, *agents: Any, epoch: int = 0, **more: float) -> Any:
     """As much of a market as a lever's rule reads."""
     params = SimpleNamespace(**config.model_dump(), s_plus=2.0, s_minus=1.0, **more)
-    return SimpleNamespace(params=params, agents=agents, row=SimpleNamespace(step_key=np.uint64(1), epoch=epoch))
+    return SimpleNamespace(
+        params=params, agents=agents, books=agents, row=SimpleNamespace(step_key=np.uint64(1), epoch=epoch)
+    )
 
 
 def random_dealing(rng: np.random.Generator) -> tuple[SoftInteraction, Any]:
