@@ -70,14 +70,14 @@ class GroupScores(NamedTuple):
 
 
 class CollusionReport(NamedTuple):
-    """What the analysis found."""
+    """What the analysis found (SWARM section 3, Collusion). Numbers of nothing are 0, scores of nothing NaN."""
 
     agents: Ints  # (N,) ids
     agent_risk: Floats  # (N,) highest score of the agent's pairs and flagged group, [0, 1]; 0 without any
     pairs: PairScores
     groups: GroupScores
-    n_flagged_pairs: int
-    n_flagged_groups: int
+    n_flagged_pairs: int  # pairs with score >= score_threshold, 0..N*(N-1)/2
+    n_flagged_groups: int  # groups with score >= score_threshold, 0..N/2
     max_pair_score: float  # [0, 1], NaN if no pair was scored
     ecosystem_collusion_risk: float  # [0, 1], NaN without interactions or with fewer than two agents
 

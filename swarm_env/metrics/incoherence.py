@@ -27,7 +27,7 @@ class ReplayIncoherence(NamedTuple):
 
 
 class Illusion(NamedTuple):
-    """How coherent a system looks, how coherent it is, and the difference."""
+    """How coherent a system looks, how coherent it is, and the difference; NaN where there is nothing to average."""
 
     perceived: float  # [0, 1]
     distributed: float  # [0, 1]
@@ -35,12 +35,12 @@ class Illusion(NamedTuple):
 
 
 class DualFailures(NamedTuple):
-    """Harmful incidents by their kind of failure."""
+    """Harmful incidents by their kind of failure (SWARM section 3); numbers >= 0."""
 
     coherent_adversarial: int
     incoherent_benign: int
     harmful: int
-    ratio: float  # coherent_adversarial / incoherent_benign
+    ratio: float  # coherent_adversarial / incoherent_benign, [0, inf]; NaN if both are 0
 
 
 def incoherence_index(table: Record) -> float:

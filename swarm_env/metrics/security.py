@@ -30,13 +30,16 @@ DEEP = 5  # contagion depth at which its term is full
 
 
 class SecurityLevels(NamedTuple):
-    """What the analysis makes of it all; agent_threat and flagged have shape (N,)."""
+    """What the analysis makes of it all (SWARM section 3, Security); agent_threat and flagged have shape (N,).
+
+    Rates and the level are NaN without interactions; numbers are 0 then, and where nothing was found.
+    """
 
     agent_threat: Floats  # [0, 1], 0 without evidence
     flagged: Bools  # agent_threat >= manipulation_threshold
-    active_threats: int
-    exfiltration_attempts: int
-    contagion_depth: int  # of the deepest chain, 0 without any
+    active_threats: int  # indicators of all five kinds, >= 0
+    exfiltration_attempts: int  # interactions with misuse >= 2, >= 0
+    contagion_depth: int  # agents that the deepest chain reached, 0..6; 0 without any
     injection_rate: float  # indicators per interaction, [0, 1]
     manipulation_rate: float  # manipulators per agent, [0, 1]
     laundering_rate: float  # paths per interaction, >= 0
