@@ -20,7 +20,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench cuda-ptx incentives ppo-study parity rllib golden clean \
+.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study parity rllib golden clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "test                     the default test suite"
 	@echo "lint, types, check       ruff; mypy --strict; both and the tests"
 	@echo "bench                    us beside the peers, in $(BENCH), into benchmarks/results.json and docs/performance.md"
+	@echo "bench-metrics            every metric over 10 million interactions: seconds and memory, into benchmarks/metrics.json"
 	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
@@ -82,6 +83,9 @@ $(BENCH)/.ready: pyproject.toml constraints.txt
 
 bench: $(BENCH)/.ready
 	$(BENCH)/bin/python -m benchmarks.run
+
+bench-metrics: $(READY)
+	$(BIN)/python benchmarks/metrics_speed.py --out benchmarks/metrics.json
 
 $(CUDA)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }

@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from swarm_env.metrics.grouped import count_by, mean_by
-from swarm_env.metrics.interactions import NAN, Floats, Ints, Table, mean
-from swarm_env.metrics.quality import quality_bins
-
-BINS = 10
-LOG_FLOOR = 1e-15  # p is kept this far from 0 and 1 before its logarithm is taken (SWARM section 3)
+from swarm_env.metrics.grouped import ratio_by
+from swarm_env.metrics.interactions import NAN, Floats, Ints, Record, Table
+from swarm_env.metrics.outcomes import BINS, Outcomes, binned
+from swarm_env.metrics.sums import ratio
 
 
 class CalibrationCurve(NamedTuple):
@@ -26,59 +24,60 @@ class CalibrationCurve(NamedTuple):
     number: Ints
 
 
-def outcomes(table: Table) -> tuple[Floats, Floats]:
-    """p and y (1 for v = +1, else 0) of the interactions with a drawn v, shape (m,) each."""
-    drawn = ~np.isnan(table.v)
-    return table.p[drawn], (table.v[drawn] > 0).astype(np.float64)
-
-
-def brier_score(table: Table) -> float:
+def brier_score(table: Record) -> float:
     """mean (p-y)^2 in [0, 1]; .25 for p = .5 throughout; NaN without outcomes."""
-    p, y = outcomes(table)
-    return mean((p - y) ** 2)
+    return ratio(table.part(Outcomes).sums["brier"], table.part(Outcomes).total)
 
 
-def log_loss(table: Table) -> float:
+def log_loss(table: Record) -> float:
     """-mean(y*log(p) + (1-y)*log(1-p)) >= 0 with p kept in [1e-15, 1-1e-15]; NaN without outcomes."""
-    p, y = outcomes(table)
-    p = np.clip(p, LOG_FLOOR, 1.0 - LOG_FLOOR)
-    return mean(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
+    return ratio(table.part(Outcomes).sums["loss"], table.part(Outcomes).total)
 
 
-def calibration_error(table: Table) -> float:
+def calibration_error(table: Record) -> float:
     """mean(p) - mean(y) in [-1, 1], positive for a label that flatters; NaN without outcomes."""
-    p, y = outcomes(table)
-    return mean(p) - mean(y)
+    found = table.part(Outcomes)
+    return ratio(found.sums["p"], found.total) - ratio(float(found.positive.sum()), found.total)
 
 
 def calibration_curve(table: Table, bins: int = BINS) -> CalibrationCurve:
     """Reliability diagram over left-closed bins; NaN in an empty bin, where SWARM gives (midpoint, 0)."""
-    p, y = outcomes(table)
-    place = quality_bins(p, bins)
-    return CalibrationCurve(mean_by(p, place, bins, NAN), mean_by(y, place, bins, NAN), count_by(place, bins))
+    drawn = ~np.isnan(table.v)
+    return _curve(*binned(table.p[drawn], table.v[drawn] > 0, bins))
 
 
-def expected_calibration_error(table: Table) -> float:
+def _curve(number: Ints, p: Floats, positive: Ints) -> CalibrationCurve:
+    """The curve of bins with these numbers of outcomes, sums of p and numbers of v = +1."""
+    return CalibrationCurve(ratio_by(p, number, NAN), ratio_by(positive, number, NAN), number)
+
+
+def expected_calibration_error(table: Record) -> float:
     """sum over 10 bins of (n_b/n)*|mean p - fraction positive|, in [0, 1]; NaN without outcomes."""
-    curve = calibration_curve(table)
-    if not curve.number.any():
-        return NAN
+    found = table.part(Outcomes)
+    curve = _curve(found.number, found.p, found.positive)
     filled = curve.number > 0
     gaps = np.abs(curve.mean_p - curve.fraction_positive)[filled]
-    return float((gaps * curve.number[filled]).sum() / curve.number.sum())
+    return ratio(float((gaps * curve.number[filled]).sum()), found.total)
 
 
-def discrimination_auc(table: Table) -> float:
+def discrimination_auc(table: Record) -> float:
     """P(p of a positive > p of a negative), ties half (Mann-Whitney), in [0, 1].
 
-    NaN unless both classes occur.
+    NaN unless both classes occur. Exact; in a `Stream` of more than 2**20 outcomes p counts as tied within
+    bins of 2**-20, which is wrong by half the share of the pairs that share a bin at most: see `auc_error`.
     """
-    p, y = outcomes(table)
-    _, place = np.unique(p, return_inverse=True)
-    positive = np.bincount(place, weights=y)
-    negative = np.bincount(place, weights=1.0 - y)
+    positive, negative = (x.astype(np.float64) for x in table.part(Outcomes).ranks())
     pairs = float(positive.sum() * negative.sum())
-    if pairs == 0.0:
-        return NAN
     below = np.cumsum(negative) - negative
-    return float((positive * (below + 0.5 * negative)).sum()) / pairs
+    return ratio(float((positive * (below + 0.5 * negative)).sum()), pairs)
+
+
+def auc_error(table: Record) -> float:
+    """Bound of the error of `discrimination_auc`, in [0, .5]: 0 where it is exact, NaN where it is undefined.
+
+    Half the share of (positive, negative) pairs in one bin: a pair counts half there, and is worth 0, half or 1. Ours.
+    """
+    found = table.part(Outcomes)
+    positive, negative = (x.astype(np.float64) for x in found.ranks())
+    tied = 0.5 * float((positive * negative).sum()) if found.coarse else 0.0
+    return ratio(tied, float(positive.sum() * negative.sum()))

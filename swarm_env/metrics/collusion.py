@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from swarm_env.metrics.grouped import components, correlation_by, count_by, mean_by
-from swarm_env.metrics.interactions import NAN, Bools, Floats, Ints, Table
+from swarm_env.metrics.dealings import Ties, ties
+from swarm_env.metrics.grouped import components, count_by, ratio_by, sum_by
+from swarm_env.metrics.interactions import NAN, Bools, Floats, Ints, Record
+from swarm_env.metrics.totals import Totals
 
 FREQUENCY, CORRELATION, ACCEPTANCE, QUALITY = 0.25, 0.30, 0.20, 0.25  # weights of a pair's score
 INWARD, FAVOUR = 0.4, 0.6  # weights of a group's score
@@ -68,19 +70,19 @@ class GroupScores(NamedTuple):
 
 
 class CollusionReport(NamedTuple):
-    """What the analysis found."""
+    """What the analysis found (SWARM section 3, Collusion). Numbers of nothing are 0, scores of nothing NaN."""
 
     agents: Ints  # (N,) ids
     agent_risk: Floats  # (N,) highest score of the agent's pairs and flagged group, [0, 1]; 0 without any
     pairs: PairScores
     groups: GroupScores
-    n_flagged_pairs: int
-    n_flagged_groups: int
+    n_flagged_pairs: int  # pairs with score >= score_threshold, 0..N*(N-1)/2
+    n_flagged_groups: int  # groups with score >= score_threshold, 0..N/2
     max_pair_score: float  # [0, 1], NaN if no pair was scored
     ecosystem_collusion_risk: float  # [0, 1], NaN without interactions or with fewer than two agents
 
 
-def pair_scores(table: Table, settings: CollusionSettings | None = None) -> PairScores:
+def pair_scores(table: Record, settings: CollusionSettings | None = None) -> PairScores:
     """min(1, n/10) * (.25*frequency + .3*correlation + .2*acceptance + .25*quality), each in [0, 1].
 
     frequency: z/frequency_threshold, z over the dealings of all observed pairs, 0 if all are equal.
@@ -88,15 +90,17 @@ def pair_scores(table: Table, settings: CollusionSettings | None = None) -> Pair
     acceptance: 2*(rate-.5). quality: 2*(.5-mean_p) where more than half is accepted, else 0. None is below 0.
     """
     settings = settings or table.collusion or CollusionSettings()
-    two = table.a != table.b
-    a, b = table.a[two], table.b[two]
-    keys, pair = np.unique(np.minimum(a, b) * table.agents.size + np.maximum(a, b), return_inverse=True)
-    low, high = np.divmod(keys, max(1, table.agents.size))
-    dealings = count_by(pair, keys.size)
-    rate = mean_by(table.accepted[two].astype(np.float64), pair, keys.size, NAN)
-    correlation = _pair_correlation(table, two, pair, keys.size)
+    both = table.once(ties)
+    tie = Ties(*(column[both.a != both.b] for column in both))
+    agents = max(1, table.agents.size)
+    keys, pair = np.unique(np.minimum(tie.a, tie.b) * agents + np.maximum(tie.a, tie.b), return_inverse=True)
+    low, high = np.divmod(keys, agents)
+    dealings = sum_by(tie.number, pair, keys.size).astype(np.int64)
+    rate = sum_by(tie.accepted, pair, keys.size) / dealings
+    correlation = _pair_correlation(tie, pair, keys.size)
     counted = np.where(correlation >= settings.correlation_threshold, np.maximum(correlation, 0.0), 0.0)
-    mean_p = _pair_quality(table, two, pair, keys.size)
+    by_low, by_high = _by_direction(tie, tie.p / tie.number, pair, keys.size, UNKNOWN_P)
+    mean_p = (by_low + by_high) / 2.0
     score = FREQUENCY * np.clip(_z_scores(dealings) / settings.frequency_threshold, 0.0, 1.0)
     score += CORRELATION * counted
     score += ACCEPTANCE * np.maximum(0.0, 2.0 * (rate - 0.5))
@@ -111,21 +115,29 @@ def _z_scores(x: Ints) -> Floats:
     return (x - x.mean()) / x.std() if np.unique(x).size > 1 else np.zeros(x.size)
 
 
-def _pair_correlation(table: Table, two: Bools, pair: Ints, size: int) -> Floats:
-    """Correlation of what either agent of a pair gained from each dealing, shape (size,)."""
-    gives, gets = (-table.tau - table.c_a)[two], (table.tau - table.c_b)[two]
-    forward = (table.a < table.b)[two]
-    return correlation_by(np.where(forward, gives, gets), np.where(forward, gets, gives), pair, size)
+def _by_direction(tie: Ties, values: Floats, pair: Ints, size: int, empty: float) -> Floats:
+    """The values of the ties in which the lower agent initiates, and of those where the higher does: (2, size)."""
+    found = np.full((2, size), empty)
+    found[(tie.a > tie.b).astype(np.int64), pair] = values
+    return found
 
 
-def _pair_quality(table: Table, two: Bools, pair: Ints, size: int) -> Floats:
-    """Mean p of what the lower agent initiated and of what the higher did, averaged; .5 for no dealings."""
-    forward, p = (table.a < table.b)[two], table.p[two]
-    by_low = mean_by(p[forward], pair[forward], size, UNKNOWN_P)
-    return (by_low + mean_by(p[~forward], pair[~forward], size, UNKNOWN_P)) / 2.0
+def _pair_correlation(tie: Ties, pair: Ints, size: int) -> Floats:
+    """Correlation of what either agent of a pair gained from each dealing, shape (size,); 0 where one is constant."""
+    forward = tie.a < tie.b
+    number = _by_direction(tie, tie.number.astype(np.float64), pair, size, 0.0)
+    weight = number[0] * number[1] / number.sum(axis=0)  # of the difference between the two directions' means
+    low = _by_direction(tie, np.where(forward, tie.mean_gives, tie.mean_gets), pair, size, 0.0)
+    high = _by_direction(tie, np.where(forward, tie.mean_gets, tie.mean_gives), pair, size, 0.0)
+    apart_low, apart_high = low[0] - low[1], high[0] - high[1]
+    var_low = sum_by(np.where(forward, tie.var_gives, tie.var_gets), pair, size) + weight * apart_low**2
+    var_high = sum_by(np.where(forward, tie.var_gets, tie.var_gives), pair, size) + weight * apart_high**2
+    product = sum_by(tie.covariance, pair, size) + weight * apart_low * apart_high
+    scale = np.sqrt(var_low * var_high)
+    return np.where(scale > 0.0, np.clip(product / np.where(scale > 0.0, scale, 1.0), -1.0, 1.0), 0.0)
 
 
-def group_scores(table: Table, pairs: PairScores, settings: CollusionSettings | None = None) -> GroupScores:
+def group_scores(table: Record, pairs: PairScores, settings: CollusionSettings | None = None) -> GroupScores:
     """(.4*2*(internal_rate-.5) + .6*(internal_p-external_p)) * (.5 + .5*min(1, size/5)), no part below 0.
 
     Groups are the connected components of the flagged pairs; the mean p of no dealings counts as .5.
@@ -135,21 +147,23 @@ def group_scores(table: Table, pairs: PairScores, settings: CollusionSettings | 
     member = components(pairs.low[suspect], pairs.high[suspect], table.agents.size)
     groups = int(member.max(initial=-1)) + 1
     size = count_by(member[member >= 0], groups)
-    two = table.a != table.b
-    of_a, of_b, p = member[table.a[two]], member[table.b[two]], table.p[two]
-    within = (of_a == of_b) & (of_a >= 0)
-    from_group, to_group = (of_a >= 0) & ~within, (of_b >= 0) & ~within
-    across = np.concatenate((of_a[from_group], of_b[to_group]))
-    internal = count_by(of_a[within], groups)
-    rate = internal / np.maximum(internal + count_by(across, groups), 1)
-    internal_p = mean_by(p[within], of_a[within], groups, UNKNOWN_P)
-    external_p = mean_by(np.concatenate((p[from_group], p[to_group])), across, groups, UNKNOWN_P)
+    tie = table.once(ties)
+    of_a, of_b, two = member[tie.a], member[tie.b], tie.a != tie.b
+    within = two & (of_a == of_b) & (of_a >= 0)
+    from_group, to_group = two & (of_a >= 0) & ~within, two & (of_b >= 0) & ~within
+    internal, internal_p = (sum_by(x[within], of_a[within], groups) for x in (tie.number, tie.p))
+    external, external_p = (
+        sum_by(x[from_group], of_a[from_group], groups) + sum_by(x[to_group], of_b[to_group], groups)
+        for x in (tie.number, tie.p)
+    )
+    rate = ratio_by(internal, internal + external, 0.0)
+    internal_p, external_p = ratio_by(internal_p, internal, UNKNOWN_P), ratio_by(external_p, external, UNKNOWN_P)
     score = INWARD * np.maximum(0.0, 2.0 * (rate - 0.5)) + FAVOUR * np.maximum(0.0, internal_p - external_p)
     score *= 0.5 + 0.5 * np.minimum(1.0, size / FULL_GROUP)
     return GroupScores(member, size, rate, internal_p, external_p, score, score >= settings.score_threshold)
 
 
-def collusion_report(table: Table, settings: CollusionSettings | None = None) -> CollusionReport:
+def collusion_report(table: Record, settings: CollusionSettings | None = None) -> CollusionReport:
     """The whole analysis; settings: the table's, else SWARM's.
 
     ecosystem risk = min(1, .3*flagged pairs/(N*(N-1)/2) + .3*share of agents in flagged groups + .4*highest
@@ -164,7 +178,7 @@ def collusion_report(table: Table, settings: CollusionSettings | None = None) ->
     group_risk = np.append(np.where(groups.flagged, groups.score, 0.0), 0.0)[groups.member]  # -1: the appended 0
     suspects, n_groups = int((pairs.score >= settings.score_threshold).sum()), int(groups.flagged.sum())
     ecosystem = NAN
-    if agents >= 2 and table.p.size:
+    if agents >= 2 and table.part(Totals).number:
         in_groups = int(groups.size[groups.flagged].sum())
         parts = 0.3 * suspects / (agents * (agents - 1) / 2) + 0.3 * in_groups / agents
         ecosystem = min(1.0, parts + 0.4 * float(group_risk.max()))

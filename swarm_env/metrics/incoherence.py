@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from swarm_env.metrics.interactions import NAN, Floats, Ints, Table, mean
+from swarm_env.metrics.interactions import NAN, Floats, Ints, Record, mean
+from swarm_env.metrics.sums import ratio
+from swarm_env.metrics.totals import Totals
 
 ERROR_FLOOR = 1e-8  # added to the error in I = D/(E + 1e-8) (SWARM section 3)
 
@@ -25,7 +27,7 @@ class ReplayIncoherence(NamedTuple):
 
 
 class Illusion(NamedTuple):
-    """How coherent a system looks, how coherent it is, and the difference."""
+    """How coherent a system looks, how coherent it is, and the difference; NaN where there is nothing to average."""
 
     perceived: float  # [0, 1]
     distributed: float  # [0, 1]
@@ -33,20 +35,20 @@ class Illusion(NamedTuple):
 
 
 class DualFailures(NamedTuple):
-    """Harmful incidents by their kind of failure."""
+    """Harmful incidents by their kind of failure (SWARM section 3); numbers >= 0."""
 
     coherent_adversarial: int
     incoherent_benign: int
     harmful: int
-    ratio: float  # coherent_adversarial / incoherent_benign
+    ratio: float  # coherent_adversarial / incoherent_benign, [0, inf]; NaN if both are 0
 
 
-def incoherence_index(table: Table) -> float:
+def incoherence_index(table: Record) -> float:
     """mean_L(1 - |2p-1|) in [0, 1]: how undecided the labels are.
 
     NaN if L is empty (SWARM's per-epoch index).
     """
-    return mean(1.0 - np.abs(2.0 * table.p - 1.0))
+    return ratio(table.part(Totals).sums["folded"], table.part(Totals).number)
 
 
 def replay_incoherence(actions: ArrayLike, benchmark: ArrayLike | None = None) -> ReplayIncoherence:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from swarm_env.metrics.collusion import CollusionSettings
-    from swarm_env.metrics.security import SecuritySettings
+    from swarm_env.metrics.threats import SecuritySettings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Result = TypeVar("Result")
+Statistics = TypeVar("Statistics", bound="Part")
 
 NAN = float("nan")
 MONEY = 1e12  # bound of every amount, so that no sum of squares overflows
@@ -67,8 +69,53 @@ class PayoffTerms(NamedTuple):
     w_rep: float
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Record(ABC):
+    """What a metric reads: interactions among N agents as they stand in a `Table`, or as a `Stream` added them up."""
+
+    agents: Ints  # (N,) ids: 0..num_agents-1 where num_agents was given, else those seen, ascending
+    terms: PayoffTerms | None = None
+    trust: Floats | None = None  # (N,) trust placed in each of `agents`
+    safety_threshold: float = 0.5
+    collusion: CollusionSettings | None = None
+    security: SecuritySettings | None = None
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @abstractmethod
+    def part(self, kind: type[Statistics]) -> Statistics:
+        """The statistics of this kind over all the interactions."""
+
+    def once(self, build: Callable[[Self], Result]) -> Result:
+        """``build(self)``, computed at first use and kept: several metrics read one report."""
+        if build not in self._kept:
+            self._kept[build] = build(self)
+        return cast(Result, self._kept[build])
+
+    @property
+    def payoff(self) -> PayoffTerms:
+        """The payoff's numbers; ValueError where the table was made without them."""
+        if self.terms is None:
+            raise ValueError("this metric needs a payoff: tabulate(interactions, payoff)")
+        return self.terms
+
+
+class Part(ABC):
+    """Statistics that interactions can be added to, a table at a time; the order of tables makes no difference.
+
+    What they hold is bounded by agents, pairs and settings, never by the number of interactions.
+    """
+
+    @abstractmethod
+    def __init__(self, record: Record, rows: float) -> None:
+        """Of nothing yet. record: settings and agents; rows: how many interactions are to come, infinite if unknown."""
+
+    @abstractmethod
+    def add(self, table: Table) -> None:
+        """Take in interactions among the record's agents."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table(Record):
     """n interactions among N agents, checked by `tabulate`; every column has shape (n,), see `COLUMNS`."""
 
     initiator: Ints
@@ -88,28 +135,16 @@ class Table:
     rejections: Ints
     step: Ints
     epoch: Ints
-    agents: Ints  # (N,) ids: 0..num_agents-1 where num_agents was given, else those seen, ascending
     a: Ints  # (n,) position of the initiator in `agents`
     b: Ints  # (n,) position of the counterparty in `agents`
-    terms: PayoffTerms | None = None
-    trust: Floats | None = None  # (N,) trust placed in each of `agents`
-    safety_threshold: float = 0.5
-    collusion: CollusionSettings | None = None
-    security: SecuritySettings | None = None
-    _kept: dict[Callable[[Table], Any], Any] = field(default_factory=dict, repr=False)
 
-    def once(self, build: Callable[[Table], Result]) -> Result:
-        """``build(self)``, computed at first use and kept: several metrics read one report."""
-        if build not in self._kept:
-            self._kept[build] = build(self)
-        return cast(Result, self._kept[build])
-
-    @property
-    def payoff(self) -> PayoffTerms:
-        """The payoff's numbers; ValueError where the table was made without them."""
-        if self.terms is None:
-            raise ValueError("this metric needs a payoff: tabulate(interactions, payoff)")
-        return self.terms
+    def part(self, kind: type[Statistics]) -> Statistics:
+        """The statistics of this kind over the table, computed at first use and kept."""
+        if kind not in self._kept:
+            statistics = kind(self, self.p.size)
+            statistics.add(self)
+            self._kept[kind] = statistics
+        return cast(Statistics, self._kept[kind])
 
     @cached_property
     def surplus(self) -> Floats:
@@ -140,15 +175,3 @@ class Table:
 def mean(values: Floats) -> float:
     """Arithmetic mean; NaN of nothing."""
     return float(values.mean()) if values.size else NAN
-
-
-def share(mask: Bools) -> float:
-    """Fraction of True in [0, 1]; NaN of nothing."""
-    return float(mask.mean()) if mask.size else NAN
-
-
-def variance(values: Floats) -> float:
-    """Population variance; exactly 0 for equal values (one value included), NaN of nothing."""
-    if not values.size:
-        return NAN
-    return 0.0 if values.min() == values.max() else float(values.var())

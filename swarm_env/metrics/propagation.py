@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from swarm_env.metrics.interactions import Bools, Floats, Ints, Table
-from swarm_env.metrics.threats import BAD, Indicators, one_target_each
+from swarm_env.metrics.bad_deals import FOLLOWED, BadDeals
+from swarm_env.metrics.dealings import ties
+from swarm_env.metrics.interactions import Bools, Floats, Ints, Record
+from swarm_env.metrics.threats import Indicators, one_target_each
 
-FOLLOWED = 5  # later bad deals of a victim that a chain follows
-SOURCES = 2048  # sources searched at once, a bit each: bounds the memory of the search
+SEARCHED = 2**28  # edges times sources searched at once, a bit each: bounds the memory of the search
 
 
 class Contagion(NamedTuple):
@@ -27,7 +28,7 @@ class Contagion(NamedTuple):
     velocity: Floats  # deals per epoch
 
 
-def laundering(table: Table, gap: float, min_chain_length: int) -> Indicators:
+def laundering(table: Record, gap: float, min_chain_length: int) -> Indicators:
     """One for each source and agent it reaches over accepted deals, with trust higher by more than `gap`.
 
     The shortest way between them must have min_chain_length agents or more, both ends included. severity
@@ -36,9 +37,12 @@ def laundering(table: Table, gap: float, min_chain_length: int) -> Indicators:
     found = [np.empty((2, 0), dtype=np.int64)]
     trust = np.zeros(table.agents.size) if table.trust is None else table.trust
     sources = np.flatnonzero(trust + gap < trust.max(initial=-np.inf))
-    edges = np.unique(np.stack((table.b, table.a))[:, table.accepted], axis=1)
-    for start in range(0, sources.size, SOURCES):
-        block = sources[start : start + SOURCES]
+    tie = table.once(ties)
+    edges = np.stack((tie.b, tie.a))[:, tie.accepted > 0]
+    edges = edges[:, np.lexsort((edges[1], edges[0]))]
+    together = max(8, SEARCHED // max(edges.shape[1], trust.size, 1))
+    for start in range(0, sources.size, together):
+        block = sources[start : start + together]
         far = _reached(edges, block, trust.size, min_chain_length - 1) & (trust[None, :] > trust[block, None] + gap)
         rows, reached = np.nonzero(far)
         found.append(np.stack((block[rows], reached)))
@@ -67,16 +71,14 @@ def _reached(edges: Ints, sources: Ints, size: int, min_edges: int) -> Bools:
     return np.unpackbits(far, axis=1, count=sources.size).astype(np.bool_).T
 
 
-def contagion(table: Table, min_velocity: float, min_chain_length: int, steps_per_epoch: int) -> Contagion:
+def contagion(table: Record, min_velocity: float, min_chain_length: int, steps_per_epoch: int) -> Contagion:
     """Chains: a deal accepted with p < .3 whose victim initiates two or more such deals later.
 
     The first five of those are followed. Kept with min_chain_length distinct agents or more and a velocity of
     depth/(span/steps_per_epoch + .01) or more deals per epoch, span = steps up to the last of all those
     deals; then chains whose agents are a subset of another's are dropped, the deepest and earliest staying.
     """
-    bad = np.flatnonzero(table.accepted & (table.p < BAD))
-    bad = bad[np.lexsort((table.b[bad], table.step[bad], table.a[bad]))]
-    a, b, step = table.a[bad], table.b[bad], table.step[bad]
+    a, b, step = table.part(BadDeals).all()
     times, time = np.unique(step, return_inverse=True)
     first = np.searchsorted(a * times.size + time, b * times.size + time, side="right")
     end = np.searchsorted(a, b, side="right")

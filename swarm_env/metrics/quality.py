@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from swarm_env.metrics.grouped import count_by
-from swarm_env.metrics.interactions import Bools, Floats, Ints, Table, mean, share, variance
-
-UNCERTAIN_BAND = 0.2  # |p - .5| below which a label says little (SWARM section 3)
-HARD_THRESHOLD = 0.5  # p below which SWARM's reporter calls an interaction toxic outright
+from swarm_env.metrics.interactions import Bools, Floats, Ints, Record, Table
+from swarm_env.metrics.sums import ratio
+from swarm_env.metrics.totals import Totals
 
 
 class Participation(NamedTuple):
@@ -34,52 +33,54 @@ class Distribution(NamedTuple):
     counts: Ints
 
 
-def total_interactions(table: Table) -> float:
+def total_interactions(table: Record) -> float:
     """|L|, >= 0."""
-    return float(table.p.size)
+    return float(table.part(Totals).number)
 
 
-def accepted_interactions(table: Table) -> float:
+def accepted_interactions(table: Record) -> float:
     """|A|, >= 0."""
-    return float(np.count_nonzero(table.accepted))
+    return float(table.part(Totals).count["accepted"])
 
 
-def rejected_interactions(table: Table) -> float:
+def rejected_interactions(table: Record) -> float:
     """|R| = |L| - |A|, >= 0; proposals that expired count as rejected."""
-    return float(np.count_nonzero(~table.accepted))
+    return float(table.part(Totals).count["rejected"])
 
 
-def expired_interactions(table: Table) -> float:
+def expired_interactions(table: Record) -> float:
     """Number that expired without an answer, >= 0. Ours."""
-    return float(np.count_nonzero(~table.responded))
+    return float(table.part(Totals).count["expired"])
 
 
-def acceptance_rate(table: Table) -> float:
+def acceptance_rate(table: Record) -> float:
     """alpha = |A|/|L| in [0, 1]; NaN if L is empty."""
-    return share(table.accepted)
+    return ratio(table.part(Totals).count["accepted"], table.part(Totals).number)
 
 
-def toxicity_rate(table: Table) -> float:
+def toxicity_rate(table: Record) -> float:
     """mean_A(1-p) in [0, 1]; NaN if A is empty."""
-    return mean(1.0 - table.p[table.accepted])
+    return 1.0 - average_quality_accepted(table)
 
 
-def toxicity_rate_all(table: Table) -> float:
+def toxicity_rate_all(table: Record) -> float:
     """mean_L(1-p) in [0, 1]; NaN if L is empty."""
-    return mean(1.0 - table.p)
+    return 1.0 - average_quality(table)
 
 
-def toxicity_hard(table: Table) -> float:
+def toxicity_hard(table: Record) -> float:
     """Share of A with p < .5, in [0, 1]; NaN if A is empty."""
-    return share(table.p[table.accepted] < HARD_THRESHOLD)
+    count = table.part(Totals).count
+    return ratio(count["toxic"], count["accepted"])
 
 
-def quality_gap(table: Table) -> float:
+def quality_gap(table: Record) -> float:
     """Q = mean_A(p) - mean_R(p) in [-1, 1], negative under adverse selection; NaN if A or R is empty."""
-    return mean(table.p[table.accepted]) - mean(table.p[~table.accepted])
+    totals = table.part(Totals)
+    return average_quality_accepted(table) - ratio(totals.sums["p_rejected"], totals.count["rejected"])
 
 
-def spread(table: Table) -> float:
+def spread(table: Record) -> float:
     """(s_plus+s_minus) * (mean_L(p) - mean_A(p)), positive where the better ones are turned away.
 
     NaN if A is empty.
@@ -88,7 +89,7 @@ def spread(table: Table) -> float:
     return scale * (average_quality(table) - average_quality_accepted(table))
 
 
-def quality_correlation(table: Table) -> float:
+def quality_correlation(table: Record) -> float:
     """corr(p, accepted) = Q*sqrt(alpha*(1-alpha))/sigma_p in [-1, 1].
 
     NaN if alpha is 0 or 1, or all p are equal.
@@ -99,17 +100,17 @@ def quality_correlation(table: Table) -> float:
     return float(np.clip(quality_gap(table) * math.sqrt(alpha * (1.0 - alpha)) / sigma, -1.0, 1.0))
 
 
-def selection_saturation(table: Table) -> float:
+def selection_saturation(table: Record) -> float:
     """|Q|*sqrt(alpha*(1-alpha))/sigma_p = |quality_correlation| in [0, 1]; NaN as there."""
     return abs(quality_correlation(table))
 
 
-def baseline_harm(table: Table) -> float:
+def baseline_harm(table: Record) -> float:
     """1 - mean_L(p) in [0, 1]: the toxicity of accepting everything; NaN if L is empty."""
     return 1.0 - average_quality(table)
 
 
-def selection_credit(table: Table) -> float:
+def selection_credit(table: Record) -> float:
     """(1-alpha)*Q = mean_A(p) - mean_L(p) in [-1, 1].
 
     So that toxicity_rate = baseline_harm - selection_credit. NaN if A is empty; 0 if R is: the second form is
@@ -118,45 +119,51 @@ def selection_credit(table: Table) -> float:
     return average_quality_accepted(table) - average_quality(table)
 
 
-def average_quality(table: Table) -> float:
+def average_quality(table: Record) -> float:
     """mean_L(p) in [0, 1]; NaN if L is empty."""
-    return mean(table.p)
+    sums = table.part(Totals).sums
+    return ratio(sums["p_accepted"] + sums["p_rejected"], table.part(Totals).number)
 
 
-def average_quality_accepted(table: Table) -> float:
+def average_quality_accepted(table: Record) -> float:
     """mean_A(p) in [0, 1]; NaN if A is empty."""
-    return mean(table.p[table.accepted])
+    return ratio(table.part(Totals).sums["p_accepted"], table.part(Totals).count["accepted"])
 
 
-def quality_variance(table: Table) -> float:
+def quality_variance(table: Record) -> float:
     """Var_L(p) in [0, .25]; 0 for a single interaction, NaN if L is empty."""
-    return variance(table.p)
+    return float(np.minimum(table.part(Totals).p.variance, 0.25))  # .25 but for rounding
 
 
-def quality_std(table: Table) -> float:
+def quality_std(table: Record) -> float:
     """sqrt(Var_L(p)) in [0, .5]; NaN if L is empty."""
     return math.sqrt(quality_variance(table))
 
 
-def uncertain_fraction(table: Table) -> float:
+def uncertain_fraction(table: Record) -> float:
     """Share of L with .3 < p < .7, bounds left out, in [0, 1]; NaN if L is empty."""
-    return share((table.p > 0.5 - UNCERTAIN_BAND) & (table.p < 0.5 + UNCERTAIN_BAND))
+    return ratio(table.part(Totals).count["uncertain"], table.part(Totals).number)
 
 
 def participation_by_quality(table: Table, threshold: float | None = None) -> Participation:
     """Acceptance rates of p >= t and of p < t; t is the table's safety_threshold unless given."""
     high: Bools = table.p >= (table.safety_threshold if threshold is None else threshold)
-    return Participation(share(table.accepted[high]), share(table.accepted[~high]), int(high.sum()), int((~high).sum()))
+    accepted, sound, unsound = table.accepted, int(high.sum()), int((~high).sum())
+    return Participation(
+        ratio(int(accepted[high].sum()), sound), ratio(int(accepted[~high].sum()), unsound), sound, unsound
+    )
 
 
-def participation_high_quality(table: Table) -> float:
+def participation_high_quality(table: Record) -> float:
     """P(accepted | p >= t) in [0, 1], t = safety_threshold; NaN if there are none."""
-    return participation_by_quality(table).high
+    count = table.part(Totals).count
+    return ratio(count["sound_accepted"], count["sound"])
 
 
-def participation_low_quality(table: Table) -> float:
+def participation_low_quality(table: Record) -> float:
     """P(accepted | p < t) in [0, 1], t = safety_threshold; NaN if there are none."""
-    return participation_by_quality(table).low
+    count = table.part(Totals).count
+    return ratio(count["accepted"] - count["sound_accepted"], table.part(Totals).number - count["sound"])
 
 
 def quality_bins(p: Floats, bins: int) -> Ints:

@@ -6,44 +6,44 @@ interactions are NaN, not 0; an agent's threat is at most 1 (SWARM's reaches 1.8
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from swarm_env.metrics.interactions import NAN, Bools, Floats, Ints, Table
+from swarm_env.metrics.interactions import NAN, Bools, Floats, Ints, Record, Table
 from swarm_env.metrics.propagation import Contagion, contagion, contagion_indicators, laundering
-from swarm_env.metrics.threats import Indicators, exfiltration, injection, manipulation
+from swarm_env.metrics.threats import (
+    Indicators,
+    SecuritySettings,
+    Signs,
+    exfiltration,
+    injection,
+    manipulation,
+    settings_of,
+)
+from swarm_env.metrics.totals import Totals
 
 STRUCK_SHARE = 0.3  # of an indicator's risk, carried by the agents it struck
 DENSE = 5  # indicators per agent at which the density term is full
 DEEP = 5  # contagion depth at which its term is full
 
 
-@dataclass(frozen=True)
-class SecuritySettings:
-    """Thresholds of the analysis; the defaults are SWARM's, with epochs in the place of minutes."""
+class SecurityLevels(NamedTuple):
+    """What the analysis makes of it all (SWARM section 3, Security); agent_threat and flagged have shape (N,).
 
-    injection_threshold: float = 0.3  # injection score that counts, [0, 1]
-    manipulation_threshold: float = 0.5  # success rate that counts, and threat score that flags an agent, [0, 1]
-    laundering_trust_gap: float = 0.3  # gain of trust along a path that counts, >= 0
-    contagion_velocity: float = 2.0  # deals of a chain per epoch that count, > 0
-    min_chain_length: int = 3  # agents in a path or chain, both ends included, >= 2
-    steps_per_epoch: int = 10  # length of an epoch in steps, >= 1
+    Rates and the level are NaN without interactions; numbers are 0 then, and where nothing was found.
+    """
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for a setting out of range."""
-        for name, low, high in (
-            ("injection_threshold", 0.0, 1.0),
-            ("manipulation_threshold", 0.0, 1.0),
-            ("laundering_trust_gap", 0.0, float("inf")),
-            ("min_chain_length", 2, float("inf")),
-            ("steps_per_epoch", 1, float("inf")),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be in [{low}, {high}], not {getattr(self, name)!r}")
-        if not self.contagion_velocity > 0.0:
-            raise ValueError(f"contagion_velocity must be > 0, not {self.contagion_velocity!r}")
+    agent_threat: Floats  # [0, 1], 0 without evidence
+    flagged: Bools  # agent_threat >= manipulation_threshold
+    active_threats: int  # indicators of all five kinds, >= 0
+    exfiltration_attempts: int  # interactions with misuse >= 2, >= 0
+    contagion_depth: int  # agents that the deepest chain reached, 0..6; 0 without any
+    injection_rate: float  # indicators per interaction, [0, 1]
+    manipulation_rate: float  # manipulators per agent, [0, 1]
+    laundering_rate: float  # paths per interaction, >= 0
+    ecosystem_threat_level: float  # [0, 1]
 
 
 class SecurityReport(NamedTuple):
@@ -52,43 +52,37 @@ class SecurityReport(NamedTuple):
     agents: Ints
     indicators: dict[str, Indicators]  # by kind
     contagion: Contagion
-    agent_threat: Floats  # [0, 1], 0 without evidence
-    flagged: Bools  # agent_threat >= manipulation_threshold
+    agent_threat: Floats  # these and the following: see `SecurityLevels`
+    flagged: Bools
     active_threats: int
     exfiltration_attempts: int
-    contagion_depth: int  # of the deepest chain, 0 without any
-    injection_rate: float  # indicators per interaction, [0, 1]
-    manipulation_rate: float  # manipulators per agent, [0, 1]
-    laundering_rate: float  # paths per interaction, >= 0
-    ecosystem_threat_level: float  # [0, 1]
+    contagion_depth: int
+    injection_rate: float
+    manipulation_rate: float
+    laundering_rate: float
+    ecosystem_threat_level: float
 
 
-def security_report(table: Table, settings: SecuritySettings | None = None) -> SecurityReport:
-    """The whole analysis; settings: the table's, else SWARM's.
+def security_levels(record: Record) -> SecurityLevels:
+    """Threat of each agent and of the market, by the record's settings, else SWARM's.
 
     agent_threat = the highest risk among its own indicators and .3 * those that struck it. threat level =
     min(1, .25*indicators/(5N) + .25*share flagged + .3*min(1, depth/5) + .2*manipulation_rate). Without
     interactions rates and the level are NaN, counts 0.
     """
-    settings = settings or table.security or SecuritySettings()
-    chains = contagion(table, settings.contagion_velocity, settings.min_chain_length, settings.steps_per_epoch)
-    indicators = {
-        "injection": injection(table, settings.injection_threshold),
-        "exfiltration": exfiltration(table),
-        "manipulation": manipulation(table, settings.manipulation_threshold),
-        "laundering": laundering(table, settings.laundering_trust_gap, settings.min_chain_length),
-        "contagion": contagion_indicators(chains),
-    }
-    found = {kind: signs.source.size for kind, signs in indicators.items()}
-    threat = agent_threats(indicators, table.agents.size)
+    settings, signs = settings_of(record), record.part(Signs)
+    chains = record.once(spread_of)
+    found, own, suffered = dict(signs.found), signs.own.copy(), signs.suffered.copy()
+    for kind, indicators in record.once(_slow_indicators).items():
+        found[kind] = indicators.source.size
+        indicators.raise_to(own, suffered)
+    threat: Floats = np.minimum(1.0, np.maximum(own, STRUCK_SHARE * suffered))
     flagged, deepest = threat >= settings.manipulation_threshold, int(chains.depth.max(initial=0))
-    n, agents = (table.p.size, table.agents.size) if table.p.size else (NAN, NAN)
+    settled = record.part(Totals).number
+    n, agents = (settled, record.agents.size) if settled else (NAN, NAN)
     level = 0.25 * sum(found.values()) / (DENSE * agents) + 0.25 * int(flagged.sum()) / agents
     level += 0.30 * min(1.0, deepest / DEEP) + 0.20 * found["manipulation"] / agents
-    return SecurityReport(
-        agents=table.agents,
-        indicators=indicators,
-        contagion=chains,
+    return SecurityLevels(
         agent_threat=threat,
         flagged=flagged,
         active_threats=sum(found.values()),
@@ -101,10 +95,29 @@ def security_report(table: Table, settings: SecuritySettings | None = None) -> S
     )
 
 
-def agent_threats(indicators: dict[str, Indicators], num_agents: int) -> Floats:
-    """Highest risk of an agent's indicators and .3 * of those that struck it, at most 1; (num_agents,)."""
-    threat = np.zeros(num_agents)
-    for signs in indicators.values():
-        np.maximum.at(threat, signs.source, signs.risk)
-        np.maximum.at(threat, signs.target, STRUCK_SHARE * signs.risk[signs.struck_by])
-    return np.minimum(1.0, threat)
+def spread_of(record: Record) -> Contagion:
+    """The record's chains of bad deals, by its settings."""
+    settings = settings_of(record)
+    return contagion(record, settings.contagion_velocity, settings.min_chain_length, settings.steps_per_epoch)
+
+
+def _slow_indicators(record: Record) -> dict[str, Indicators]:
+    """Threats that show in records of many interactions, by kind."""
+    settings = settings_of(record)
+    return {
+        "manipulation": manipulation(record, settings.manipulation_threshold),
+        "laundering": laundering(record, settings.laundering_trust_gap, settings.min_chain_length),
+        "contagion": contagion_indicators(record.once(spread_of)),
+    }
+
+
+def security_report(table: Table, settings: SecuritySettings | None = None) -> SecurityReport:
+    """The whole analysis, every single indicator included; settings: the table's, else SWARM's."""
+    if settings is not None and settings != table.security:
+        table = replace(table, security=settings, _kept={})
+    single = {
+        "injection": injection(table, settings_of(table).injection_threshold),
+        "exfiltration": exfiltration(table),
+    }
+    indicators = single | table.once(_slow_indicators)
+    return SecurityReport(table.agents, indicators, table.once(spread_of), *table.once(security_levels))

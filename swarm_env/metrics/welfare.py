@@ -11,72 +11,75 @@ import math
 
 import numpy as np
 
-from swarm_env.metrics.grouped import sum_by
-from swarm_env.metrics.interactions import NAN, Floats, Table, mean, variance
+from swarm_env.metrics.interactions import NAN, Floats, Record
+from swarm_env.metrics.sums import Moments, ratio
+from swarm_env.metrics.totals import Payoffs, Totals
 
 MEAN_FLOOR = 1e-8  # keeps a coefficient of variation finite where the mean is next to nothing (SWARM section 3)
 
 
-def total_welfare(table: Table) -> float:
+def total_welfare(table: Record) -> float:
     """sum_A(pi_a + pi_b); 0 if A is empty. Transfers cancel. Ours: conduct's effort is taken off."""
-    return float((table.pi_a + table.pi_b)[table.accepted].sum())
+    return table.part(Payoffs).sums["welfare"]
 
 
-def net_social_welfare(table: Table) -> float:
+def net_social_welfare(table: Record) -> float:
     """sum_A(S - E), harm to third parties included; 0 if A is empty."""
-    return float((table.surplus - table.harm)[table.accepted].sum())
+    return table.part(Payoffs).sums["social"]
 
 
-def avg_initiator_payoff(table: Table) -> float:
+def avg_initiator_payoff(table: Record) -> float:
     """mean_A(pi_a); NaN if A is empty."""
-    return mean(table.pi_a[table.accepted])
+    return ratio(table.part(Payoffs).sums["a_accepted"], table.part(Totals).count["accepted"])
 
 
-def avg_counterparty_payoff(table: Table) -> float:
+def avg_counterparty_payoff(table: Record) -> float:
     """mean_A(pi_b); NaN if A is empty."""
-    return mean(table.pi_b[table.accepted])
+    return ratio(table.part(Payoffs).sums["b_accepted"], table.part(Totals).count["accepted"])
 
 
-def conditional_loss_initiator(table: Table) -> float:
+def conditional_loss_initiator(table: Record) -> float:
     """mean_A(pi_a) - mean_L(pi_a), negative under adverse selection; NaN if A is empty."""
-    return avg_initiator_payoff(table) - mean(table.pi_a)
+    sums = table.part(Payoffs).sums
+    return avg_initiator_payoff(table) - ratio(sums["a_accepted"] + sums["a_rejected"], table.part(Totals).number)
 
 
-def conditional_loss_counterparty(table: Table) -> float:
+def conditional_loss_counterparty(table: Record) -> float:
     """mean_A(pi_b) - mean_L(pi_b), negative under adverse selection; NaN if A is empty."""
-    return avg_counterparty_payoff(table) - mean(table.pi_b)
+    sums = table.part(Payoffs).sums
+    return avg_counterparty_payoff(table) - ratio(sums["b_accepted"] + sums["b_rejected"], table.part(Totals).number)
 
 
-def payoff_variance_initiator(table: Table) -> float:
+def payoff_variance_initiator(table: Record) -> float:
     """Var_L(pi_a) >= 0; 0 for a single interaction, NaN if L is empty."""
-    return variance(table.pi_a)
+    return table.part(Payoffs).a.variance
 
 
-def payoff_variance_counterparty(table: Table) -> float:
+def payoff_variance_counterparty(table: Record) -> float:
     """Var_L(pi_b) >= 0; 0 for a single interaction, NaN if L is empty."""
-    return variance(table.pi_b)
+    return table.part(Payoffs).b.variance
 
 
-def coefficient_of_variation(values: Floats) -> float:
+def coefficient_of_variation(values: Moments) -> float:
     """std / max(|mean|, 1e-8*(|mean|+std)), in [0, 1e8]; NaN of nothing and of zeros only (SWARM: 0)."""
-    std, size = math.sqrt(variance(values)), abs(mean(values))
+    std, size = math.sqrt(values.variance), abs(values.mean)
     floor = max(size, MEAN_FLOOR * (size + std))
     return std / floor if floor > 0.0 else NAN
 
 
-def cv_p(table: Table) -> float:
+def cv_p(table: Record) -> float:
     """Coefficient of variation of p over L, see `coefficient_of_variation`."""
-    return coefficient_of_variation(table.p)
+    return coefficient_of_variation(table.part(Totals).p)
 
 
-def cv_payoff_initiator(table: Table) -> float:
+def cv_payoff_initiator(table: Record) -> float:
     """Coefficient of variation of pi_a over L, see `coefficient_of_variation`."""
-    return coefficient_of_variation(table.pi_a)
+    return coefficient_of_variation(table.part(Payoffs).a)
 
 
-def cv_payoff_counterparty(table: Table) -> float:
+def cv_payoff_counterparty(table: Record) -> float:
     """Coefficient of variation of pi_b over L, see `coefficient_of_variation`."""
-    return coefficient_of_variation(table.pi_b)
+    return coefficient_of_variation(table.part(Payoffs).b)
 
 
 def gini(values: Floats) -> float:
@@ -94,13 +97,12 @@ def gini(values: Floats) -> float:
     return min(1.0, max(0.0, differences / (n * scale)))
 
 
-def agent_payoffs(table: Table) -> Floats:
+def agent_payoffs(table: Record) -> Floats:
     """Total payoff of each of `table.agents` from accepted interactions, shape (N,)."""
-    kept, size = table.accepted, table.agents.size
-    return sum_by(table.pi_a[kept], table.a[kept], size) + sum_by(table.pi_b[kept], table.b[kept], size)
+    return table.part(Payoffs).earned_a + table.part(Payoffs).earned_b
 
 
-def payoff_gini(table: Table) -> float:
+def payoff_gini(table: Record) -> float:
     """`gini` of `agent_payoffs`, in [0, 1]; NaN if A is empty or every total is 0. Ours.
 
     Over num_agents agents where that was given, so that those who never dealt count as 0; else over those
@@ -109,6 +111,6 @@ def payoff_gini(table: Table) -> float:
     return gini(agent_payoffs(table))
 
 
-def governance_cost(table: Table) -> float:
+def governance_cost(table: Record) -> float:
     """sum_L(c_a + c_b): costs on rejected interactions are due as well; 0 if L is empty. Ours."""
-    return float((table.c_a + table.c_b).sum())
+    return table.part(Totals).sums["costs"]
