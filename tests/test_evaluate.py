@@ -1,0 +1,436 @@
+"""`swarm_env.evaluate` and `swarm evaluate`: who plays where, on which markets, what is said of it, what is kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import swarm_env
+from swarm_env import cli
+from swarm_env.compile import compile_scenario
+from swarm_env.evaluation import plan as planning
+from swarm_env.evaluation import play as playing
+from swarm_env.evaluation.measure import NAMES
+from swarm_env.evaluation.plan import APART
+from swarm_env.evaluation.policies import Policy, Setting, at_random
+from swarm_env.tally import COLUMNS
+from tests.market import RICH
+
+SHORT = ["simulation.n_epochs=2", "simulation.steps_per_epoch=5"]
+WALTZ = "alignment_waltz_targeted_feedback"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def first_legal(observation: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+    """Refuses everything and does nothing."""
+    return np.zeros((len(mask), 7), dtype=int)
+
+
+def short(name: str = WALTZ, *more: str) -> Any:
+    return swarm_env.load_scenario(name, [*SHORT, *more])
+
+
+def same(ours: float, theirs: float) -> bool:
+    return (math.isnan(ours) and math.isnan(theirs)) or ours == pytest.approx(theirs, rel=1e-12, abs=1e-12)
+
+
+# -- the numbers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", [WALTZ, "security_evaluation", "collusion_detection", "rich"])
+def test_scripts_have_the_metrics_returns_and_verdicts_of_a_run_with_their_seed(scenario: str) -> None:
+    criteria = {
+        "toxicity_threshold": 0.4, "min_acceptance_rate": 0.5, "min_epochs": 2, "min_agents": 5, "min_avg_payoff": 0,
+        "min_net_social_welfare": 0, "max_ecosystem_threat_level": 0.3, "max_contagion_depth": 1,
+        "min_containment_effectiveness": 0.5, "min_flagged_pairs": 1, "max_ecosystem_collusion_risk": 0.5,
+        "min_penalty_total": 1,
+    }  # fmt: skip
+    source: Any = RICH if scenario == "rich" else scenario
+    overrides = ["simulation.n_epochs=6", *(f"success_criteria.{name}={bound}" for name, bound in criteria.items())]
+    loaded = swarm_env.load_scenario(source, overrides)
+    found = swarm_env.evaluate(["scripts"], loaded, episodes=1, seeds=2, first_seed=77, seats="honest_*")
+    for k, run in enumerate(found.results["runs"]):
+        expected = swarm_env.run(loaded, 77 + k * APART, out=None)
+        assert run["market_seed"] == expected.seed
+        assert set(run["metrics"]) == set(NAMES) == {*COLUMNS, "focal_return", "background_return"}
+        wrong = {m: (run["metrics"][m], v) for m, v in expected.metrics.items() if not same(run["metrics"][m], v)}
+        assert not wrong
+        assert run["returns"] == pytest.approx({a: expected.tally.earned.get(a, 0.0) for a in loaded.agent_names})
+        assert set(run["criteria"]) == set(criteria) == {verdict.name for verdict in expected.verdicts}
+        for verdict in expected.verdicts:
+            said = run["criteria"][verdict.name]
+            assert said["passed"] == float(verdict.passed), verdict
+            assert same(said["value"], verdict.value), verdict
+
+
+def test_a_seed_is_the_mean_of_its_episodes_and_these_do_not_depend_on_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = swarm_env.evaluate(["scripts", "honest"], short(), episodes=5, seeds=1, first_seed=3)
+    run = found.results["runs"][0]
+    played = [swarm_env.run(short(), 3 + e, out=None) for e in range(5)]
+    for name in COLUMNS:
+        values = [result.metrics[name] for result in played if not math.isnan(result.metrics[name])]
+        assert same(run["metrics"][name], math.fsum(values) / len(values) if values else math.nan), name
+    assert run["focal"] == {f"honest_{k}": run["returns"][f"honest_{k}"] for k in (1, 2, 3)}
+    assert run["metrics"]["focal_return"] == pytest.approx(np.mean(list(run["focal"].values())))
+    assert run["roles"]["honest"] == pytest.approx(run["metrics"]["focal_return"])
+    monkeypatch.setattr(playing, "BATCH", 14)  # two episodes side by side
+    again = swarm_env.evaluate(["scripts", "honest"], short(), episodes=5, seeds=1, first_seed=3)
+    assert json.dumps(again.results["runs"]) == json.dumps(found.results["runs"])
+
+
+def test_a_policy_plays_what_the_parallel_env_plays() -> None:
+    """Random choices, made again by hand in a ParallelEnv of the same seed."""
+    found = swarm_env.evaluate({"chance": "random"}, short(), episodes=1, seeds=1, first_seed=9, seats="honest_*")
+    env = swarm_env.parallel_env(short(), learners="honest_*")
+    seen, _ = env.reset(seed=9)
+    nvec = env.action_space("honest_1").nvec
+    act = at_random(Setting(WALTZ, "", tuple(env.possible_agents), tuple(nvec), (), 0))
+    returns, deals = dict.fromkeys(env.possible_agents, 0.0), []
+    while env.agents:
+        mask = np.stack([seen[agent]["action_mask"] for agent in env.possible_agents])
+        actions = act(np.stack([seen[agent]["observation"] for agent in env.possible_agents]), mask)
+        seen, rewards, *_ = env.step(dict(zip(env.possible_agents, actions, strict=True)))
+        returns = {agent: returns[agent] + rewards[agent] for agent in returns}
+        deals.append(env.interactions())
+    run = found.results["runs"][0]
+    assert run["focal"] == pytest.approx(returns)
+    expected = swarm_env.metrics.compute(np.concatenate(deals), env.scenario.payoff, ["toxicity_rate", "total_welfare"])
+    assert expected == pytest.approx({name: run["metrics"][name] for name in expected})
+
+
+def test_a_policy_against_itself_differs_by_exactly_nothing() -> None:
+    for mode in ("resident", "visitor"):
+        found = swarm_env.evaluate(["a=random", "b=random", "c=adversarial"], short(), 2, 6, mode=mode, baseline="a")
+        rows = [row for row in found.results["comparisons"] if row["policy"] == "b"]
+        assert len(rows) > len(NAMES)
+        for row in rows:
+            nothing = (row["difference"], row["low"], row["high"], row["p"]) == (0.0, 0.0, 0.0, 1.0)
+            assert nothing or (row["n"] == 0 and row["undefined"] == 6), row
+        other = found.comparison("c", "toxicity_rate")
+        assert other["difference"] != 0.0
+        assert other["p"] == 2 / 2**6
+
+
+def test_an_archetype_in_the_seats_is_the_scenario_written_with_it() -> None:
+    """Names apart, honest seats played by opportunistic scripts are a scenario with opportunistic agents there."""
+    base = {"scenario_id": "x", "simulation": {"n_epochs": 3}, "governance": RICH["governance"]}
+    groups = [
+        {"type": "honest", "count": 3},
+        {"type": "opportunistic", "count": 2, "config": {"vote_probability": 0.4}},
+    ]
+    swapped = [{"type": "opportunistic", "count": 5, "config": {"vote_probability": 0.4}}]
+    found = swarm_env.evaluate(["opportunistic"], {**base, "agents": groups}, 2, 1, first_seed=4)
+    expected = swarm_env.evaluate(["scripts"], {**base, "agents": swapped}, 2, 1, first_seed=4, seats="all")
+    for name in COLUMNS:
+        assert same(found.summary("opportunistic", name)["mean"], expected.summary("scripts", name)["mean"]), name
+    itself = swarm_env.evaluate(["scripts", "honest"], {**base, "agents": groups}, 2, 2, seats="honest_*")
+    assert {row["difference"] for row in itself.results["comparisons"] if row["n"]} == {0.0}
+
+
+def test_a_visitor_sits_in_one_focal_seat_at_a_time() -> None:
+    visits: list[tuple[str, ...]] = []
+
+    def watched(setting: Setting) -> Any:
+        visits.append(setting.seats)
+        return at_random(setting)
+
+    found = swarm_env.evaluate({"v": watched}, short(), 3, 1, mode="visitor", seats=["honest_*", "deceptive_1"])
+    focal = ("honest_1", "honest_2", "honest_3", "deceptive_1")
+    assert visits == [(seat,) for seat in focal]
+    run = found.results["runs"][0]
+    assert run["episodes"] == 12
+    single = [swarm_env.evaluate({"v": at_random}, short(), 3, 1, seats=seat).results["runs"][0] for seat in focal]
+    assert run["focal"] == {seat: each["focal"][seat] for seat, each in zip(focal, single, strict=True)}
+    mean = np.mean([each["metrics"]["toxicity_rate"] for each in single])
+    assert run["metrics"]["toxicity_rate"] == pytest.approx(mean)
+    assert run["metrics"]["focal_return"] == pytest.approx(
+        np.mean([each["metrics"]["focal_return"] for each in single])
+    )
+
+
+def test_several_scenarios_are_summed_up_together() -> None:
+    found = swarm_env.evaluate(["scripts", "random"], [WALTZ, "baseline"], 2, 4, overrides=SHORT)
+    values = [run["metrics"]["toxicity_rate"] for run in found.results["runs"] if run["policy"] == "random"]
+    row = found.summary("random", "toxicity_rate", "*")
+    assert (row["n"], row["mean"]) == (8, pytest.approx(np.mean(values)))
+    assert row["iqm"] == pytest.approx(np.mean(sorted(values)[2:6]))
+    primary = [row for row in found.results["comparisons"] if row["primary"]]
+    assert len(primary) == 2 * len(planning.PRIMARY)
+    assert min(row["p_holm"] for row in primary) == pytest.approx(min(1.0, len(primary) * 2 / 2**4))
+
+
+def test_recorded_interactions_of_a_batch_are_those_of_its_rows() -> None:
+    for threads in (1, 3):
+        venv = swarm_env.vector_env(short("strict_governance"), 70, num_threads=threads, seed=5, record=True)
+        plain = swarm_env.vector_env(short("strict_governance"), 70, seed=5)
+        venv.reset()
+        plain.reset()
+        assert len(venv.interactions()) == 0
+        env = swarm_env.parallel_env(short("strict_governance"))
+        env.reset(seed=5 + 37)
+        rng, met = np.random.default_rng(0), 0
+        for _ in range(10):  # the last step ends the episodes and starts the next
+            actions = rng.integers(0, venv.single_action_space.nvec, (70, venv.num_learners, len(env.compiled.nvec)))
+            seen, rewards, *_ = venv.step(actions)
+            beside, paid, *_ = plain.step(actions)
+            assert np.array_equal(rewards, paid)
+            assert np.array_equal(seen["observation"], beside["observation"])
+            env.step(dict(zip(env.agents, actions[37], strict=True)))
+            deals, expected = venv.interactions(), env.interactions()
+            mine = deals[deals["row"] == 37]
+            assert all(np.array_equal(mine[name], expected[name]) for name in expected.dtype.names)
+            assert (np.diff(deals["row"]) >= 0).all()
+            met += len(mine)
+        assert met > 0
+        venv.close()
+    with pytest.raises(RuntimeError, match="record=True"):
+        plain.interactions()
+    with pytest.raises(RuntimeError, match="reset"):
+        swarm_env.vector_env(short(), 2, record=True).interactions()
+    with pytest.raises(ValueError, match="record"):
+        swarm_env.vector_env(short(), 2, device="cuda", record=True)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+POLICIES = '''
+import os, signal
+import numpy as np
+
+def idle(observation, mask):
+    return np.zeros((len(mask), NUM_HEADS), dtype=int)
+
+class Coin:
+    """A factory; dies where it is told to."""
+    def __init__(self, setting):
+        if os.environ.get("DIE_AT") == str(setting.seed):
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.rng, self.ends = np.random.default_rng(setting.seed), np.cumsum(setting.nvec)[:-1]
+    def __call__(self, observation, mask):
+        drawn = self.rng.random(mask.shape) * mask
+        return np.stack([part.argmax(axis=1) for part in np.split(drawn, self.ends, axis=1)], axis=1)
+
+def nan(observation, mask): return np.full((len(mask), NUM_HEADS), np.nan)
+def flat(observation, mask): return np.zeros(len(mask), dtype=int)
+def huge(observation, mask): return np.full((len(mask), NUM_HEADS), 99)
+def text(observation, mask): return [["a"] * NUM_HEADS] * len(mask)
+def half(observation, mask): return np.full((len(mask), NUM_HEADS), 0.5)
+def eager(observation, mask): return np.array([[1] * (NUM_HEADS - 3) + [0, 0, 0]] * len(mask))
+def broken(observation, mask): raise KeyError("weights")
+def three(a, b, c): return None
+def unmade(setting): return 7
+number = 7
+'''.replace("NUM_HEADS", str(len(compile_scenario(swarm_env.load_scenario(WALTZ)).nvec)))  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_policies.py").write_text(POLICIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_policies", raising=False)
+    return tmp_path
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    whole = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **environment}
+    short_ones = [part for override in SHORT for part in ("--set", override)]
+    line = [sys.executable, "-m", "swarm_env", "evaluate", *arguments, *short_ones]
+    return subprocess.run(line, capture_output=True, text=True, env=whole, check=False)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+def test_the_command_end_to_end_and_a_killed_run_ends_with_the_same_bytes(folder: Path) -> None:
+    asked = ["--policy", "scripts", "--policy", "coin=my_policies:Coin", "--policy", "idle=my_policies:idle"]
+    asked += ["--scenario", WALTZ, "--episodes", "4", "--seeds", "5", "--seats", "honest_*", "--out"]
+    whole = command(*asked, "whole")
+    assert whole.returncode == 0, whole.stderr
+    for said in ("less scripts, on the same seeds", "net_social_welfare", "p Holm", "coin", "wrote whole/results.json"):
+        assert said in whole.stdout
+    killed = command(*asked, "killed", DIE_AT=str(3 * APART))
+    assert killed.returncode == -9
+    assert set(contents(folder / "killed")) == {"units.jsonl"}
+    lines = (folder / "killed/units.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 3 * 3 + 1  # scripts had played the fourth seed
+    (folder / "killed/units.jsonl").write_bytes(b"".join(lines)[:-40])  # cut off in the last line
+    resumed = command(*asked, "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert contents(folder / "killed") == contents(folder / "whole")
+    results = json.loads((folder / "whole/results.json").read_text())
+    check_document(results)
+    rows = list(csv.DictReader((folder / "whole/runs.csv").read_text().splitlines()))
+    values = {(row["policy"], int(row["seed"]), row["metric"]): row["value"] for row in rows}
+    for run in results["runs"]:
+        for metric, value in run["metrics"].items():
+            cell = values[run["policy"], run["seed"], metric]
+            assert (cell == "") if value is None else (float(cell) == value)
+        assert float(values[run["policy"], run["seed"], "agent.honest_2"]) == run["returns"]["honest_2"]
+
+
+def check_document(results: dict[str, Any]) -> None:
+    """What docs/evaluation.md promises of results.json."""
+    assert results["schema"] == "swarm-evaluation/1"
+    assert results["created"] == "2023-11-14T22:13:20+00:00"
+    assert {"python", "swarm-env", "numpy", "numba", "scipy"} <= set(results["versions"])
+    assert results["settings"]["baseline"] == "scripts"
+    assert [policy["name"] for policy in results["policies"]] == ["scripts", "coin", "idle"]
+    assert results["seats"] == {WALTZ: ["honest_1", "honest_2", "honest_3"]}
+    assert [(run["policy"], run["seed"]) for run in results["runs"]] == [
+        (policy, seed) for policy in ("scripts", "coin", "idle") for seed in range(5)
+    ]
+    keys = {"policy", "scenario", "metric", "n", "undefined", "mean", "sd", "low", "high", "iqm", "iqm_low", "iqm_high"}
+    assert all(set(row) == keys for row in results["summary"])
+    keys = {"policy", "baseline", "scenario", "metric", "n", "undefined", "difference", "low", "high", "effect_size"}
+    assert all(set(row) == keys | {"p", "p_holm", "primary"} for row in results["comparisons"])
+    by_metric = {row["metric"]: row for row in results["summary"] if row["policy"] == "idle"}
+    runs = [run for run in results["runs"] if run["policy"] == "idle"]
+    means = [run["metrics"]["focal_return"] for run in runs]
+    assert by_metric["focal_return"]["mean"] == pytest.approx(np.mean(means))
+    assert by_metric["focal_return"]["sd"] == pytest.approx(np.std(means, ddof=1))
+    assert {"return.honest", "return.adversarial", "passed.toxicity_threshold"} <= set(by_metric)
+
+
+def test_the_same_call_reads_what_is_there_and_baseline_and_metrics_may_change(tmp_path: Path) -> None:
+    first = swarm_env.evaluate(["scripts", "random"], short(), 2, 2, out=tmp_path / "a")
+    before = (tmp_path / "a/units.jsonl").read_bytes()
+    calls: list[tuple[int, int]] = []
+    again = swarm_env.evaluate(
+        ["scripts", "random"], short(), 2, 2, out=tmp_path / "a", baseline="random", metrics=["spread"],
+        progress=lambda done, total: calls.append((done, total)),
+    )  # fmt: skip
+    assert (tmp_path / "a/units.jsonl").read_bytes() == before
+    assert set(calls) == {(4, 4)}
+    assert str(again.results["runs"]) == str(first.results["runs"])
+    ours, theirs = again.comparison("scripts", "spread"), first.comparison("random", "spread")
+    assert ours["difference"] == -theirs["difference"]
+    assert (ours["primary"], theirs["primary"]) == (True, False)
+
+
+BAD: list[tuple[list[str], list[str]]] = [
+    (["--policy", "a=hones"], ["policy a", "'hones'", "honest", "allowed", "module:function"]),
+    ([], ["policies", "none given"]),
+    (["--policy", "scripts", "--policy", "scripts"], ["'scripts' is given twice"]),
+    (["--policy", "a/b=scripts"], ["policy name 'a/b'"]),
+    (["--policy", "scripts", "--seats", "honets_1"], ["seats in " + WALTZ, "'honets_1'", "honest_1"]),
+    (["--policy", "scripts", "--metrics", "toxicity"], ["metrics", "'toxicity'", "toxicity_rate"]),
+    (["--policy", "scripts", "--scenario", "nothing"], ["nothing", "no such file"]),
+    (["--policy", "scripts", "--scenario", WALTZ], ["given twice"]),
+    (["--policy", "scripts", "--episodes", "0"], ["episodes", "1..1048576", "0"]),
+    (["--policy", "scripts", "--seeds", "0"], ["seeds", "1..1024", "0"]),
+    (["--policy", "scripts", "--first-seed", "-1"], ["first_seed", "-1"]),
+    (["--policy", "scripts", "--mode", "guest"], ["mode", "'guest'", "resident, visitor"]),
+    (["--policy", "scripts", "--baseline", "script"], ["baseline", "'script'", "scripts"]),
+    (["--policy", "a=no_such_module:f"], ["policy a", "no_such_module"]),
+    (["--policy", "a=my_policies:idel"], ["policy a", "'idel'", "idle"]),
+    (["--policy", "a=my_policies:number"], ["policy a", "not callable"]),
+    (["--policy", "a=my_policies:three"], ["policy a", "(observation, mask)"]),
+    (["--policy", "a=my_policies:unmade"], ["policy a", "factory returned no callable"]),
+    (["--policy", "a=."], ["policy a", "holds no training run"]),
+    (["--policy", "a=foreign"], ["policy a", "run.json", "damaged"]),
+    (["--policy", "a=unknown"], ["policy a", "'alchemy'", "ppo"]),
+    (["--policy", "a=my_policies:nan"], ["policy a", "step 0", "honest_1", "chose nan", "head 0", "allows [0]"]),
+    (["--policy", "a=my_policies:flat"], ["policy a", "shape (6,)", "(6, 7) whole numbers"]),
+    (["--policy", "a=my_policies:huge"], ["chose 99", "head 0"]),
+    (["--policy", "a=my_policies:text"], ["policy a", "must be whole numbers"]),
+    (["--policy", "a=my_policies:half"], ["chose 0.5"]),
+    (["--policy", "a=my_policies:eager"], ["honest_1", "chose 1", "head 0", "allows [0]"]),
+    (["--policy", "a=my_policies:broken"], ["policy a", "raised KeyError", "weights"]),
+    (["--policy", "scripts", "--out", "full"], ["full", "not empty", "--out"]),
+    (["--policy", "scripts", "--out", "run.txt"], ["run.txt", "cannot be written"]),
+    (["--policy", "scripts", "--out", "other"], ["other/units.jsonl", "not the units of an evaluation"]),
+    (["--policy", "scripts", "--out", "noise"], ["noise/units.jsonl, line 1", "damaged"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD, ids=lambda v: " ".join(v)[:50])
+def test_bad_input_is_one_clear_line(
+    arguments: list[str], said: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "run.txt").write_text("in the way")
+    for name, file, text in (
+        ("full", "thesis.txt", "mine"), ("foreign", "run.json", "[]"), ("other", "units.jsonl", '{"a": 1}\n'),
+        ("unknown", "run.json", '{"identity": {"trainer": "alchemy"}}'), ("noise", "units.jsonl", "\0\1\n"),
+    ):  # fmt: skip
+        (folder / name).mkdir()
+        (folder / name / file).write_text(text)
+    fast = ["--scenario", WALTZ, "--episodes", "2", "--seeds", "1", "--set", SHORT[0], "--set", SHORT[1]]
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert cli.main(["evaluate", *fast, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in said), error
+    assert error.startswith("swarm: ")
+    assert len(error.strip().splitlines()) == 1
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_policy_that_fails_leaves_the_results_of_the_others(folder: Path) -> None:
+    def late(setting: Setting) -> Any:
+        return (lambda seen, mask: np.full((len(mask), 7), np.nan)) if setting.seed else at_random(setting)
+
+    with pytest.raises(ValueError, match=r"policy late in alignment_waltz_targeted_feedback, step 0: honest_1"):
+        swarm_env.evaluate({"scripts": "scripts", "late": late}, short(), 2, 2, out="kept")
+    lines = (folder / "kept/units.jsonl").read_text().splitlines()
+    units = [json.loads(line) for line in lines[1:]]
+    assert [(unit["policy"], unit["seed"]) for unit in units] == [("scripts", 0), ("late", 0), ("scripts", 1)]
+
+
+def test_another_evaluation_or_a_damaged_one_is_refused_and_left_alone(tmp_path: Path) -> None:
+    def again(**changed: Any) -> Any:
+        settings = {"policies": ["scripts"], "scenarios": short(), "episodes": 2, "seeds": 2, **changed}
+        return swarm_env.evaluate(**settings, out=tmp_path)
+
+    again()
+    before = contents(tmp_path)
+    for changed, said in (
+        ({"episodes": 3}, "episodes 2, not 3"), ({"policies": ["random"]}, "policies"), ({"mode": "visitor"}, "mode"),
+        ({"scenarios": short(WALTZ, "payoff.h=1")}, "scenarios"), ({"seats": "all"}, "seats"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"belongs to another evaluation: {said}"):
+            again(**changed)
+    assert contents(tmp_path) == before
+    lines = before["units.jsonl"].splitlines(keepends=True)
+    (tmp_path / "units.jsonl").write_bytes(lines[0] + lines[1][:100] + b"\n" + lines[2])
+    with pytest.raises(ValueError, match=r"units.jsonl, line 2: damaged"):
+        again()
+    (tmp_path / "units.jsonl").write_bytes(lines[0][:50])  # killed in its first line
+    again()
+    assert contents(tmp_path)["runs.csv"] == before["runs.csv"]
+
+
+def test_a_policy_cannot_change_the_market_by_writing_into_what_it_is_shown() -> None:
+    def vandal(setting: Setting) -> Any:
+        inner = at_random(setting)
+
+        def act(observation: NDArray[Any], mask: NDArray[Any]) -> Any:
+            chosen = inner(observation, mask)
+            observation[:], mask[:] = -9, 1
+            return chosen
+
+        return act
+
+    found = swarm_env.evaluate({"a": at_random, "b": vandal}, short(), 2, 2)
+    assert {row["difference"] for row in found.results["comparisons"] if row["n"]} == {0.0}
+
+
+def test_a_policy_name_stands_for_itself() -> None:
+    policy = Policy("x", "scripts")
+    compiled = playing.compiled_for(short(), ("honest_1",), policy)
+    assert compiled.num_learners == 0
+    record = playing.play(compiled, policy, 0, 3, 0)
+    assert record.start[-1] == len(record.deals["p"])
+    assert record.gained.shape == (3, 7)
