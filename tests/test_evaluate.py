@@ -20,6 +20,7 @@ from swarm_env import cli
 from swarm_env.compile import compile_scenario
 from swarm_env.evaluation import plan as planning
 from swarm_env.evaluation import play as playing
+from swarm_env.evaluation import statistics
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.plan import APART
 from swarm_env.evaluation.policies import Policy, Setting, at_random
@@ -31,9 +32,10 @@ WALTZ = "alignment_waltz_targeted_feedback"
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def first_legal(observation: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
-    """Refuses everything and does nothing."""
-    return np.zeros((len(mask), 7), dtype=int)
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals have tests of their own."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 100)
 
 
 def short(name: str = WALTZ, *more: str) -> Any:
@@ -229,6 +231,7 @@ def text(observation, mask): return [["a"] * NUM_HEADS] * len(mask)
 def half(observation, mask): return np.full((len(mask), NUM_HEADS), 0.5)
 def eager(observation, mask): return np.array([[1] * (NUM_HEADS - 3) + [0, 0, 0]] * len(mask))
 def broken(observation, mask): raise KeyError("weights")
+def unready(setting): raise OSError("no\\nfile")
 def three(a, b, c): return None
 def unmade(setting): return 7
 number = 7
@@ -255,13 +258,15 @@ def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
 
 
-def test_the_command_end_to_end_and_a_killed_run_ends_with_the_same_bytes(folder: Path) -> None:
+def test_the_command_end_to_end_and_a_killed_run_ends_with_the_same_bytes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ["--policy", "scripts", "--policy", "coin=my_policies:Coin", "--policy", "idle=my_policies:idle"]
     asked += ["--scenario", WALTZ, "--episodes", "4", "--seeds", "5", "--seats", "honest_*", "--out"]
-    whole = command(*asked, "whole")
-    assert whole.returncode == 0, whole.stderr
-    for said in ("less scripts, on the same seeds", "net_social_welfare", "p Holm", "coin", "wrote whole/results.json"):
-        assert said in whole.stdout
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    overrides = [part for override in SHORT for part in ("--set", override)]
+    monkeypatch.setattr(statistics, "RESAMPLES", 5_000)
+    assert cli.main(["evaluate", *asked, "whole", *overrides, "--quiet"]) == 0
     killed = command(*asked, "killed", DIE_AT=str(3 * APART))
     assert killed.returncode == -9
     assert set(contents(folder / "killed")) == {"units.jsonl"}
@@ -270,6 +275,14 @@ def test_the_command_end_to_end_and_a_killed_run_ends_with_the_same_bytes(folder
     (folder / "killed/units.jsonl").write_bytes(b"".join(lines)[:-40])  # cut off in the last line
     resumed = command(*asked, "killed")
     assert resumed.returncode == 0, resumed.stderr
+    for said in (
+        "less scripts, on the same seeds",
+        "net_social_welfare",
+        "p Holm",
+        "coin",
+        "wrote killed/results.json",
+    ):
+        assert said in resumed.stdout
     assert contents(folder / "killed") == contents(folder / "whole")
     results = json.loads((folder / "whole/results.json").read_text())
     check_document(results)
@@ -350,6 +363,8 @@ BAD: list[tuple[list[str], list[str]]] = [
     (["--policy", "a=my_policies:half"], ["chose 0.5"]),
     (["--policy", "a=my_policies:eager"], ["honest_1", "chose 1", "head 0", "allows [0]"]),
     (["--policy", "a=my_policies:broken"], ["policy a", "raised KeyError", "weights"]),
+    (["--policy", "a=my_policies:unready"], ["policy a", "making it raised OSError: no file"]),
+    (["--policy", "a=half_written:f"], ["policy a", "cannot import 'half_written'", "SyntaxError"]),
     (["--policy", "scripts", "--out", "full"], ["full", "not empty", "--out"]),
     (["--policy", "scripts", "--out", "run.txt"], ["run.txt", "cannot be written"]),
     (["--policy", "scripts", "--out", "other"], ["other/units.jsonl", "not the units of an evaluation"]),
@@ -362,6 +377,7 @@ def test_bad_input_is_one_clear_line(
     arguments: list[str], said: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "run.txt").write_text("in the way")
+    (folder / "half_written.py").write_text("def f(")
     for name, file, text in (
         ("full", "thesis.txt", "mine"), ("foreign", "run.json", "[]"), ("other", "units.jsonl", '{"a": 1}\n'),
         ("unknown", "run.json", '{"identity": {"trainer": "alchemy"}}'), ("noise", "units.jsonl", "\0\1\n"),
@@ -387,6 +403,16 @@ def test_a_policy_that_fails_leaves_the_results_of_the_others(folder: Path) -> N
     lines = (folder / "kept/units.jsonl").read_text().splitlines()
     units = [json.loads(line) for line in lines[1:]]
     assert [(unit["policy"], unit["seed"]) for unit in units] == [("scripts", 0), ("late", 0), ("scripts", 1)]
+
+
+def test_parquet_holds_what_the_csv_holds(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    swarm_env.evaluate(["scripts"], short(), 1, 1, out=tmp_path)
+    columns = parquet.read_table(tmp_path / "runs.parquet").to_pydict()
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert columns["metric"] == [row["metric"] for row in rows]
+    values = [float(row["value"] or "nan") for row in rows]
+    assert np.array_equal(columns["value"], values, equal_nan=True)
 
 
 def test_another_evaluation_or_a_damaged_one_is_refused_and_left_alone(tmp_path: Path) -> None:

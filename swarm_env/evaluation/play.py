@@ -13,7 +13,7 @@ from swarm_env.compile import Compiled, compile_scenario
 from swarm_env.core.archetypes import ARCHETYPES
 from swarm_env.core.types import NUM_TRAITS, POST, PROPOSE, TASK, VERBS, VOTE, Scene, State
 from swarm_env.deals import settled
-from swarm_env.evaluation.policies import Act, Policy, PolicyError, Setting
+from swarm_env.evaluation.policies import Act, Make, Policy, PolicyError, Setting, one_line
 from swarm_env.metrics import COLUMNS
 from swarm_env.scenario import Scenario
 from swarm_env.tally import COUNTS
@@ -88,7 +88,7 @@ def play(compiled: Compiled, policy: Policy, first_seed: int, episodes: int, dra
     Raises:
         PolicyError: actions of another shape, not whole, out of range, or not allowed by the mask.
     """
-    act = None if policy.make is None else policy.make(setting_of(compiled, draws))
+    act = None if policy.make is None else _made(policy, policy.make, setting_of(compiled, draws))
     state, view = compiled.allocate(episodes, infos=False, watched=True)
     state.rows["seed"] = first_seed + np.arange(episodes)
     compiled.reset(state, view, 0, episodes)
@@ -106,6 +106,15 @@ def play(compiled: Compiled, policy: Policy, first_seed: int, episodes: int, dra
     return watch.record(state)
 
 
+def _made(policy: Policy, make: Make, setting: Setting) -> Act:
+    try:
+        return make(setting)
+    except (PolicyError, ImportError):
+        raise
+    except Exception as error:
+        raise PolicyError(f"policy {policy.name} in {setting.scenario}: making it raised {one_line(error)}") from error
+
+
 def _checked(
     policy: Policy, compiled: Compiled, act: Act, seen: NDArray[np.float32], mask: NDArray[np.int8], step: int
 ) -> NDArray[np.int64]:
@@ -118,7 +127,7 @@ def _checked(
     except (PolicyError, ImportError):
         raise
     except Exception as error:
-        raise PolicyError(f"{where}: it raised {type(error).__name__}: {error}") from error
+        raise PolicyError(f"{where}: it raised {one_line(error)}") from error
     if given.shape != (rows, heads):
         raise PolicyError(f"{where}: actions have shape {given.shape}; they must be ({rows}, {heads}) whole numbers")
     if given.dtype.kind not in "biuf":

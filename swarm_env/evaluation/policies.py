@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +53,11 @@ class Act(Protocol):
 
 
 Make = Callable[[Setting], Act]
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, whatever it is."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @dataclass(frozen=True)
@@ -179,20 +183,19 @@ def _policy(name: str, what: Any) -> Policy:
 def _from_entry_point(name: str, spec: str) -> Policy:
     module_name, _, attribute = spec.partition(":")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # as python -m has it: modules where the command is given
+        sys.path.append("")  # as python -m has it: modules where the command is given
     try:
         found: Any = import_module(module_name)
-    except ImportError as error:
-        raise PolicyError(f"policy {name}: cannot import {module_name!r} ({error})") from error
+    except Exception as error:
+        raise PolicyError(f"policy {name}: cannot import {module_name!r} ({one_line(error)})") from error
+    origin = getattr(found, "__file__", None)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise PolicyError(f"policy {name}: {module_name} has no {part!r}; {nearest(part, dir(found))}")
         found = getattr(found, part)
     if not callable(found):
         raise PolicyError(f"policy {name}: {spec} is {type(found).__name__}, not callable")
-    source = find_spec(module_name)
-    origin = Path(source.origin) if source is not None and source.origin else None
-    content = origin.read_bytes() if origin is not None and origin.is_file() else b""
+    content = Path(origin).read_bytes() if origin and Path(origin).is_file() else b""
     return Policy(name, spec, _maker(name, found), identity=hashlib.sha256(content).hexdigest()[:16])
 
 
