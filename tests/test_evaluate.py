@@ -334,6 +334,27 @@ def test_the_same_call_reads_what_is_there_and_baseline_and_metrics_may_change(t
     assert (ours["primary"], theirs["primary"]) == (True, False)
 
 
+def test_without_out_the_same_command_finds_its_folder_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["evaluate", "--policy", "scripts", "--policy", "adversarial", "--scenario", "baseline", "--episodes", "1"]
+    line += ["--seeds", "2", "--set", SHORT[0], "--set", SHORT[1], "--quiet"]
+    seated = ["--first-seed", "7", "--mode", "visitor", "--seats", "honest_1", "--seats", "deceptive_*"]
+    assert cli.main([*line, *seated]) == 0
+    (found,) = (folder / "runs").iterdir()
+    results = json.loads((found / "results.json").read_text())
+    assert found.name == f"evaluate_{results['settings']['settings_hash']}"
+    assert results["settings"]["first_seed"] == 7
+    assert results["seats"] == {"baseline": ["honest_1", "deceptive_1"]}
+    before = contents(found)
+    assert cli.main([*line, *seated]) == 0
+    assert contents(found) == before
+    assert cli.main([*line, "--first-seed", "8", "--baseline", "adversarial", "--metrics", "spread,penalty_total"]) == 0
+    (other,) = (path for path in (folder / "runs").iterdir() if path != found)
+    settings = json.loads((other / "results.json").read_text())["settings"]
+    assert (settings["baseline"], settings["primary"]) == ("adversarial", ["spread", "penalty_total"])
+    said = capsys.readouterr()
+    assert said.out + said.err == ""
+
+
 BAD: list[tuple[list[str], list[str]]] = [
     (["--policy", "a=hones"], ["policy a", "'hones'", "honest", "allowed", "module:function"]),
     ([], ["policies", "none given"]),
@@ -433,6 +454,12 @@ def test_another_evaluation_or_a_damaged_one_is_refused_and_left_alone(tmp_path:
     (tmp_path / "units.jsonl").write_bytes(lines[0] + lines[1][:100] + b"\n" + lines[2])
     with pytest.raises(ValueError, match=r"units.jsonl, line 2: damaged"):
         again()
+    changed = lines[1].replace(b'"acceptance_rate":0.', b'"acceptance_rate":0.1')
+    assert changed != lines[1]
+    for line in (changed, b'{"policy":"scripts","scenario":"x","seed":0}\n', b"[1]\n", b"\xff\n"):
+        (tmp_path / "units.jsonl").write_bytes(lines[0] + lines[2] + line)
+        with pytest.raises(ValueError, match=r"units.jsonl, line 3: damaged"):
+            again()
     (tmp_path / "units.jsonl").write_bytes(lines[0][:50])  # killed in its first line
     again()
     assert contents(tmp_path)["runs.csv"] == before["runs.csv"]

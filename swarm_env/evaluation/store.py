@@ -1,7 +1,8 @@
 """What an evaluation keeps on disk while it runs, so that it can go on: units.jsonl, a line for each finished unit.
 
-The first line says what is being evaluated. A line is written and flushed when its unit is done; a last line that was
-cut short is taken back. Python's JSON gives every number back to the bit, so a resumed run ends with the same bytes.
+The first line says what is being evaluated; every other ends with a digest of itself. A line is written and flushed
+when its unit is done; a last line that was cut short is taken back. Python's JSON gives every number back to the bit, so
+a resumed run ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -97,11 +98,13 @@ class Store:
                 if count == 1:
                     self._compare(said)
                 else:
+                    if said.pop("digest") != digest(said):
+                        raise ValueError("changed since it was written")
                     run = from_json(said)
                     self.runs[run["policy"], run["scenario"], run["seed"]] = run
             except EvaluationError:
                 raise
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise EvaluationError(f"{self.path}, line {count}: damaged, not what an evaluation writes") from error
         if not whole:  # killed before the first line was whole
             self._replace(self.head)
@@ -137,7 +140,7 @@ class Store:
         self.runs[run["policy"], run["scenario"], run["seed"]] = run
         if self.folder is not None:
             try:
-                self._append(run)
+                self._append({**to_json(run), "digest": digest(to_json(run))})
             except OSError as error:
                 raise RecordingError(f"{self.path}: cannot be written ({error.strerror})") from error
 
