@@ -1,7 +1,7 @@
 """What an evaluation keeps on disk while it runs, so that it can go on: units.jsonl, a line for each finished unit.
 
 The first line says what is being evaluated; every other ends with a digest of itself. A line is written and flushed
-when its unit is done; a last line that was cut short is taken back. Python's JSON gives every number back to the bit, so
+when its unit is done; a last line that was cut short is taken back. Python's JSON gives every number back to the bit:
 a resumed run ends with the same bytes.
 """
 
