@@ -264,6 +264,18 @@ def test_parquet_holds_what_the_csv_holds(tmp_path: Path) -> None:
     assert np.array_equal(columns["value"], values, equal_nan=True)
 
 
+def test_two_processes_do_not_write_one_evaluation(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="no file locks here")
+    swarm_env.evaluate(["scripts"], short(), 1, 1, out=tmp_path)
+    before = contents(tmp_path)
+    with (tmp_path / "units.jsonl").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process is at work"):
+            swarm_env.evaluate(["scripts"], short(), 1, 1, out=tmp_path)
+    swarm_env.evaluate(["scripts"], short(), 1, 1, out=tmp_path)
+    assert contents(tmp_path) == before
+
+
 def test_another_evaluation_or_a_damaged_one_is_refused_and_left_alone(tmp_path: Path) -> None:
     def again(**changed: Any) -> Any:
         settings = {"policies": ["scripts"], "scenarios": short(), "episodes": 2, "seeds": 2, **changed}

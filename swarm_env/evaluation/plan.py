@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,12 @@ class Plan:
 
     def run(self, out: Path | None, progress: Progress | None = None) -> Evaluation:
         """Play what `out` does not hold yet, put it together, write it."""
-        kept = Store(out, self.identity)
+        with closing(Store(out, self.identity)) as kept:
+            self._play(kept, progress)
+            found = self._document(kept)
+            return Evaluation(found, () if out is None else tuple(results.write(out, found)))
+
+    def _play(self, kept: Store, progress: Progress | None) -> None:
         for scenario in self.scenarios:
             measures = Measures(scenario)
             lineups = {policy.name: list(self._lineups(scenario, policy)) for policy in self.policies}
@@ -195,8 +201,6 @@ class Plan:
                         kept.add(self._unit(policy, measures, lineups[policy.name], seed))
                     if progress is not None:
                         progress(len(kept.runs), self.num_units)
-        found = self._document(kept)
-        return Evaluation(found, () if out is None else tuple(results.write(out, found)))
 
     def _lineups(self, scenario: Scenario, policy: Policy) -> Iterator[tuple[Compiled, NDArray[np.bool_]]]:
         """Who sits where: once with all focal seats, or once for each visit; with a mask (N,) of the policy's seats."""

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from swarm_env import __version__
 from swarm_env.evaluation import statistics
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.store import Run, to_json
 from swarm_env.recording import RecordingError, Whole, number
 
 EVERY = "*"  #: stands for all scenarios together in a summary; no scenario can be called so
-PACKAGES = ("swarm-env", "numpy", "numba", "scipy")
+PACKAGES = ("numpy", "numba", "scipy")
 #: Columns of runs.csv and runs.parquet.
 LONG: tuple[str, ...] = ("policy", "scenario", "mode", "seed", "market_seed", "episodes", "metric", "value")
 
@@ -28,7 +29,8 @@ Table = list[dict[str, Any]]
 
 def versions() -> dict[str, str]:
     """Python and the packages that the numbers depend on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    found = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "swarm-env": __version__, **found}
 
 
 def flat(run: Run) -> dict[str, float]:

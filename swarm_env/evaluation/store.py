@@ -14,9 +14,16 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import IO, Any
 
 from swarm_env.recording import RecordingError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # not everywhere
+    fcntl = None
 
 SCHEMA = "swarm-evaluation/1"
 UNITS = "units.jsonl"
@@ -69,6 +76,7 @@ class Store:
 
     def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
         self.folder, self.runs = folder, dict[Key, Run]()
+        self._file: IO[bytes] | None = None
         self.head: dict[str, Any] = {
             "schema": SCHEMA,
             "created": created(),
@@ -79,15 +87,32 @@ class Store:
             return
         self.path = folder / UNITS
         try:
-            if self.path.exists():
-                self._read()
-                return
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
+            if not self.path.exists() and any(folder.iterdir()):
                 raise EvaluationError(f"{folder}: not empty and holds no evaluation; choose another --out")
-            self._append(self.head)
+            self._own()
+            self._read()
         except OSError as error:
+            self.close()
             raise EvaluationError(f"{folder}: cannot be written ({error.strerror})") from error
+        except EvaluationError:
+            self.close()
+            raise
+
+    def _own(self) -> None:
+        """Keep other processes out until this one closes the file or ends; without such locks, trust them."""
+        self._file = self.path.open("ab")
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EvaluationError(f"{self.folder}: another process is at work on this evaluation") from error
+
+    def close(self) -> None:
+        """Let others at the folder."""
+        if self._file is not None:
+            self._file.close()
 
     def _read(self) -> None:
         content = self.path.read_bytes()
@@ -106,10 +131,10 @@ class Store:
                 raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise EvaluationError(f"{self.path}, line {count}: damaged, not what an evaluation writes") from error
-        if not whole:  # killed before the first line was whole
-            self._replace(self.head)
-        elif len(whole) < len(content):
+        if len(whole) < len(content):
             os.truncate(self.path, len(whole))
+        if not whole:  # new, or killed before the first line was whole
+            self._append(self.head)
 
     def _compare(self, said: Any) -> None:
         if not isinstance(said, dict) or said.get("schema") != SCHEMA:
@@ -125,15 +150,11 @@ class Store:
                 )
         self.head["created"] = str(said["created"])
 
-    def _replace(self, line: dict[str, Any]) -> None:
-        self.path.unlink()
-        self._append(line)
-
     def _append(self, line: dict[str, Any]) -> None:
-        with self.path.open("ab") as file:
-            file.write((json.dumps(to_json(line), separators=(",", ":"), allow_nan=False) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        assert self._file is not None
+        self._file.write((json.dumps(to_json(line), separators=(",", ":"), allow_nan=False) + "\n").encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def add(self, run: Run) -> None:
         """Keep a finished unit."""
