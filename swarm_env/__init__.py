@@ -21,6 +21,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "raw_env": ("swarm_env.market_v1", "raw_env"),
     "vector_env": ("swarm_env.batch", "vector_env"),
     "run": ("swarm_env.simulate", "run"),
+    "evaluate": ("swarm_env.evaluation", "evaluate"),
     "proxy": ("swarm_env.core.proxy", None),
     "payoff": ("swarm_env.core.payoff", None),
     "Payoff": ("swarm_env.core.payoff", "Payoff"),
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from swarm_env.core.governance import LEVERS as LEVERS
     from swarm_env.core.payoff import Payoff as Payoff
     from swarm_env.core.types import State as State
+    from swarm_env.evaluation import evaluate as evaluate
     from swarm_env.market_v1 import env as env
     from swarm_env.market_v1 import parallel_env as parallel_env
     from swarm_env.market_v1 import raw_env as raw_env

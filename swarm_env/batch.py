@@ -23,6 +23,7 @@ from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
 from swarm_env.core.tables import table
 from swarm_env.core.types import DESK, Scene, State, View
+from swarm_env.deals import settled
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
@@ -43,6 +44,7 @@ class MarketVectorEnv:
         num_threads: worker threads; one is the default, since with a busy neighbour two are slower than one.
         seed: row b plays seed + b.
         copy: return fresh arrays. Without it observations and masks are views that the next step overwrites.
+        record: keep what every step settles, for `interactions`; costs memory and some speed.
 
     Attributes:
         num_envs, num_learners: B, L.
@@ -64,10 +66,11 @@ class MarketVectorEnv:
         num_threads: int = 1,
         seed: int = 0,
         copy: bool = False,
+        record: bool = False,
     ) -> None:
         if num_envs < 1 or num_threads < 1:
             raise ValueError(f"num_envs and num_threads must be at least 1, got {num_envs} and {num_threads}")
-        self.num_envs, self.copy = num_envs, copy
+        self.num_envs, self.copy, self.record = num_envs, copy, record
         self.compiled, self._scene, self._initial, which = _compile(scenario, num_envs, learners)
         if not self.compiled.learner_names:
             raise ValueError("learners: an environment needs at least one")
@@ -78,16 +81,17 @@ class MarketVectorEnv:
         self._allocate(which)
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
-        desks = len(self.state_tables.deals)  # rows that share one go to one thread
-        bounds = np.linspace(0, desks, min(num_threads, desks) + 1).astype(int) * DESK
+        desks = len(self.state_tables.deals)  # rows that share one go to one thread; recorded, each has its own
+        bounds = np.linspace(0, desks, min(num_threads, desks) + 1).astype(int) * (1 if record else DESK)
         self._ranges = list(pairwise(np.minimum(bounds, num_envs).tolist()))
         self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
         self._seed, self._started = seed, False
+        self._deals: NDArray[Any] | None = None  # of the last step, where they are recorded
         self._make_spaces()
 
     def _allocate(self, which: NDArray[np.int64]) -> None:
         """Room for the rows; which (B,): the row of the scenes that each plays in."""
-        self.state_tables, self._view = self.compiled.allocate(self.num_envs, infos=False, watched=False)
+        self.state_tables, self._view = self.compiled.allocate(self.num_envs, infos=False, watched=self.record)
         self.state_tables.rows["params"] = which
 
     def _make_spaces(self) -> None:
@@ -116,6 +120,7 @@ class MarketVectorEnv:
         else:
             rows["episode"] += 1
         self._each(lambda lo, hi: step.reset(self._scene, self._initial, self.state_tables, self._view, lo, hi))
+        self._forget()
         return self._observations(), {}
 
     def _starts_over(self, seed: int | None) -> bool:
@@ -152,6 +157,8 @@ class MarketVectorEnv:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
         self._each(lambda lo, hi: step.advance(self._scene, self.state_tables, self._view, chosen, lo, hi))
         rewards = self._view.reward.copy()
+        if self.record:  # now: rows that start again forget
+            self._deals = settled(self.state_tables, rows=True)
         over = self.state_tables.rows["step"] >= self._steps
         infos = self._finish(np.flatnonzero(over)) if over.any() else {}
         truncations = np.repeat(over[:, None], self.num_learners, axis=1)
@@ -171,6 +178,27 @@ class MarketVectorEnv:
         for run in np.split(rows, breaks):  # the kernel takes ranges
             step.reset(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
+
+    def _forget(self) -> None:
+        """Nothing has been settled yet."""
+        if self.record:
+            self._deals = settled(self.state_tables, rows=True)[:0]
+
+    def interactions(self) -> NDArray[Any]:
+        """The interactions settled in the last step, of all rows: a structured array (n,), see `swarm_env.deals`.
+
+        A fresh array per step with the fields `row` (0..B-1) and `initiator` in front, ordered by them; of a row that
+        ended its episode these are the old episode's. It holds latent p and conduct: for metrics and logs, not for
+        policies.
+
+        Raises:
+            RuntimeError: made without ``record=True``, or called before `reset`.
+        """
+        if not self.record:
+            raise RuntimeError("interactions: make the environment with record=True")
+        if self._deals is None:
+            raise RuntimeError("reset the environment before asking for its interactions")
+        return self._deals
 
     def _observations(self) -> dict[str, NDArray[Any]]:
         observation, mask = self._view.observation, self._view.mask
@@ -218,6 +246,7 @@ class MarketVectorEnv:
             at += part.nbytes
         self._seed, self._started = said["seed"], said["started"]
         self._put_back(parts)
+        self._forget()
         return self._observations()
 
     def _parts(self) -> list[NDArray[Any]]:
@@ -285,6 +314,7 @@ def vector_env(
     seed: int = 0,
     copy: bool = False,
     device: str = "cpu",
+    record: bool = False,
 ) -> MarketVectorEnv:
     """A batch of markets; see `MarketVectorEnv`.
 
@@ -292,11 +322,16 @@ def vector_env(
         device: "cpu", or "cuda" for `swarm_env.adapters.cuda.CudaVectorEnv`: PyTorch tensors in and out of a GPU.
 
     Raises:
-        ValueError: another device. ImportError: the extra `cuda` is not installed. RuntimeError: there is no GPU.
+        ValueError: another device, or record on a GPU. ImportError: the extra `cuda` is not installed.
+        RuntimeError: there is no GPU.
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
-    make = MarketVectorEnv
     if device == "cuda":  # from a layer above, with libraries that nobody else needs
-        make = import_module("swarm_env.adapters.cuda").CudaVectorEnv
-    return make(scenario, num_envs, learners, num_threads, seed, copy)
+        if record:
+            raise ValueError("record: interactions are recorded on the CPU only; leave device='cuda' or record away")
+        cuda: MarketVectorEnv = import_module("swarm_env.adapters.cuda").CudaVectorEnv(
+            scenario, num_envs, learners, num_threads, seed, copy
+        )
+        return cuda
+    return MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, copy, record)

@@ -1,4 +1,4 @@
-"""The `swarm` command: run, analyze, validate, list, train. Each command loads only what it needs.
+"""The `swarm` command: run, analyze, validate, list, train, evaluate. Each command loads only what it needs.
 
 Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
 """
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(commands.add_parser("validate", help="check scenario files"))
     _add_list(commands.add_parser("list", help="show scenarios, levers, archetypes, metrics, features"))
     _add_train(commands.add_parser("train", help="train policies in a scenario"))
+    _add_evaluate(commands.add_parser("evaluate", help="judge policies in chosen seats, on paired seeds"))
     return parser
 
 
@@ -146,3 +147,29 @@ def _train(arguments: argparse.Namespace) -> int:
         raise ImportError(f"swarm train needs {error.name}: pip install 'swarm-env[train]'") from error
     code: int = trainer.main(arguments)
     return code
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy", action="append", default=[], metavar="NAME=SPEC",
+        help="scripts, random, an archetype, module:function, or a training run's folder; repeat",
+    )  # fmt: skip
+    parser.add_argument("--scenario", action="append", default=[], metavar="FILE", help="a file, or an id; repeat")
+    parser.add_argument("--episodes", type=int, default=64, metavar="N", help="of each seed (default: 64)")
+    parser.add_argument("--seeds", type=int, default=10, metavar="S", help="the same for every policy (default: 10)")
+    parser.add_argument("--first-seed", type=int, metavar="SEED", help="of the markets (default: 2^62, held out)")
+    parser.add_argument("--seats", action="append", metavar="PATTERN", help="focal seats (default: honest_*); repeat")
+    parser.add_argument("--mode", default="resident", help="resident: all focal seats at once; visitor: one at a time")
+    parser.add_argument("--baseline", metavar="NAME", help="policy to compare with (default: scripts, or the first)")
+    parser.add_argument("--metrics", metavar="A,B", help="primary metrics: shown, and corrected together")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="override in scenarios")
+    parser.add_argument("--transfer", action="store_true", help="let trained policies play other scenarios")
+    parser.add_argument("--out", metavar="DIR", help="results; the same command resumes (default: one below runs/)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(command=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from swarm_env.evaluation.command import main as evaluate
+
+    return evaluate(arguments)

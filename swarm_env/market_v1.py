@@ -25,6 +25,7 @@ from swarm_env.catalog import Source
 from swarm_env.compile import Learners, compile_scenario
 from swarm_env.core.features import INFO
 from swarm_env.core.types import State, View
+from swarm_env.deals import settled
 from swarm_env.scenario import Scenario
 from swarm_env.spaces import MaskedMultiDiscrete
 
@@ -230,15 +231,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         A fresh copy with the field `initiator` in front, fit for `swarm_env.metrics.compute`. It holds latent p and
         conduct: for metrics and logs, not for policies.
         """
-        deals = np.asarray(self._state.deals[0])
-        who = np.flatnonzero(self._state.agents["settled"][0])
-        names = {name: name for name in deals.dtype.names or () if name != "costs"}
-        names["answered"] = "responded"  # what the metrics call it
-        out = np.zeros(len(who), [("initiator", np.int64), *((to, deals.dtype[name]) for name, to in names.items())])
-        out["initiator"] = who
-        for name, to in names.items():
-            out[to] = deals[name][who]
-        return out
+        return settled(self._state)
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """The market after the last step, in the way of `render_mode`."""

@@ -28,11 +28,11 @@ LAYERS: list[set[str]] = [
     {"contact_graph", "catalog"},
     {"compile"},
     {"metrics", "render", "analysis", "spaces"},
-    {"snapshot", "events", "tally", "criteria", "recording"},
+    {"snapshot", "deals", "events", "tally", "criteria", "recording"},
     {"episode"},
     {"market_v1", "batch", "simulate"},
     {"adapters"},
-    {"testing"},
+    {"testing", "evaluation"},
     {"commands", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,25 @@
+"""Evaluation: policies in chosen seats of scenarios, on paired seeds, by the whole metric suite.
+
+`evaluate` is the way in, and `swarm evaluate` on the command line; docs/evaluation.md has protocol, formulas, schema.
+"""
+
+from __future__ import annotations
+
+from swarm_env.evaluation.plan import FIRST_SEED, MODES, PRIMARY, Evaluation, Plan, evaluate
+from swarm_env.evaluation.policies import TRAINED, PolicyError, Setting, Trained
+from swarm_env.evaluation.store import SCHEMA, EvaluationError
+
+__all__ = [
+    "FIRST_SEED",
+    "MODES",
+    "PRIMARY",
+    "SCHEMA",
+    "TRAINED",
+    "Evaluation",
+    "EvaluationError",
+    "Plan",
+    "PolicyError",
+    "Setting",
+    "Trained",
+    "evaluate",
+]
