@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"metrics", "render", "analysis", "spaces"},
     {"snapshot", "events", "tally", "criteria", "recording"},
     {"episode"},
-    {"market_v1", "batch", "simulate"},
+    {"market_v1", "batch", "simulate", "report"},
     {"adapters"},
     {"testing"},
     {"commands", "cli"},
