@@ -91,7 +91,9 @@ def _analyze(arguments: argparse.Namespace) -> int:
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="event log, metrics CSV, evaluation, training run, folder")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="event log, metrics CSV, evaluation, training run, folder"
+    )
     parser.add_argument("--out", default="report.html", metavar="FILE", help="the HTML file (default: report.html)")
     parser.add_argument("--title", help="heading of the page (default: what it shows)")
     parser.add_argument("--player-events", type=int, metavar="N", help="events the player may hold (default: 500000)")

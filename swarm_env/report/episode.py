@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +25,7 @@ class Broken(ValueError):
 def finite(event: Event, key: str) -> float:
     """A field that must be a finite number."""
     value = event.get(key)
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 1e300:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
         raise Broken(f"{key} is {str(value)[:40]!r}, not a finite number")
     return float(value)
 

@@ -47,7 +47,7 @@ def _number(path: Path, where: str, entry: Record, key: str) -> float:
     value = entry.get(key)
     if value is None:
         return math.nan
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
         raise ReportError(f"{path}, {where}.{key}: {str(value)[:40]!r}; allowed is a finite number, or null")
     return float(value)
 

@@ -33,7 +33,7 @@ def read_log(path: Path) -> list[Episode]:
         ReportError: naming file and line: a line that is no event, a value that no event may have, no run at all.
     """
     episodes: list[Episode] = []
-    number = 0
+    number, kind = 0, ""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -42,6 +42,7 @@ def read_log(path: Path) -> list[Episode]:
                 event = _event(path, number, line)
                 if event is None:
                     break
+                kind = str(event["event"])[:40]
                 _take(episodes, event)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read ({error.strerror})") from error
@@ -50,7 +51,7 @@ def read_log(path: Path) -> list[Episode]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:  # Broken, and what the tally cannot add up
         said = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
         said = " ".join(said.split())[:200]
-        raise ReportError(f"{path}, line {number}: a broken {str(event['event'])[:40]!r} event: {said}") from error
+        raise ReportError(f"{path}, line {number}: a broken {kind!r} event: {said}") from error
     if not episodes:
         raise ReportError(f"{path}: holds no run; a log has a `scenario` line before its first step")
     for episode in episodes:

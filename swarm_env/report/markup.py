@@ -46,9 +46,7 @@ def interval(low: float, high: float) -> str:
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
     """A table that scrolls by itself where it is too wide. The first `texts` columns hold words, the others numbers."""
     titles = "".join(f'<th scope="col"{_kind(i, texts)}>{escape(title)}</th>' for i, title in enumerate(head))
-    body = "".join(
-        "<tr>" + "".join(_cell(i, cell, texts) for i, cell in enumerate(row)) + "</tr>\n" for row in rows
-    )
+    body = "".join("<tr>" + "".join(_cell(i, cell, texts) for i, cell in enumerate(row)) + "</tr>\n" for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f"<table><caption>{escape(caption)}</caption>"

@@ -69,15 +69,16 @@ def render(given: Sequence[Path], title: str | None = None, room: int = ROOM) ->
     trainings = [read_training(folder) for folder in found.trainings]
     judged = evaluations + [t.evaluation for t in trainings if t.evaluation is not None]
     data = page_data(series, evaluations, trainings, room)
-    shown = ", ".join(dict.fromkeys([s.label for s in series] + [e.label for e in judged] + [t.label for t in trainings]))
+    labels = [*(one.label for one in series), *(one.label for one in judged), *(one.label for one in trainings)]
+    shown = ", ".join(dict.fromkeys(labels))
+    left_out = [f"Not in the player for want of room (--player-events): {name}" for name in data["leftOut"]]
     heading = title or (shown if len(shown) <= 80 else f"{shown[:77]}...")
     parts = {
         "runs": tables.of_runs(series) if series else "",
         "criteria": tables.of_criteria(series, evaluations),
-        "tables": "".join(map(tables.of_evaluation, judged)) + tables.of_metrics(series) + tables.of_differences(series),
-        "left_out": listing([f"Not in the player for want of room (--player-events): {name}" for name in data["leftOut"]])
-        if data["leftOut"]
-        else "",
+        "evaluations": "".join(map(tables.of_evaluation, judged)),
+        "metrics": tables.of_metrics(series) + tables.of_differences(series),
+        "left_out": listing(left_out) if left_out else "",
     }
     return _fill(heading, parts, embed(data))
 

@@ -20,7 +20,7 @@ FIRST = (
 ESTIMATES = "mean over seeds of the mean over epochs; 95 % bootstrap interval over seeds; – is undefined"
 
 
-def _split(title: str, head: Sequence[str], rows: list[tuple[str, Sequence[str]]], texts: int) -> str:
+def _split(title: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], texts: int) -> str:
     """Rows of (metric, cells): the first metrics at once, the others folded."""
     first = [cells for metric, cells in rows if metric in FIRST]
     more = [cells for metric, cells in rows if metric not in FIRST]
@@ -125,7 +125,7 @@ def _evaluated(rows: Iterable[Record]) -> list[tuple[str, Sequence[str]]]:
 
 def of_evaluation(evaluation: Evaluation) -> str:
     """Its summary and its comparisons."""
-    head = ("metric", "policy", "scenario", "n", "mean", "95 % interval", "sd", "IQM", "95 % of the IQM")
+    head: Sequence[str] = ("metric", "policy", "scenario", "n", "mean", "95 % interval", "sd", "IQM", "95 % of the IQM")
     shown = ""
     if evaluation.summary:
         shown = _split(f"Evaluation {evaluation.label}", head, _evaluated(evaluation.summary), 3)
