@@ -342,7 +342,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "nan.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'tau': math.nan})}\n", ["line 2", "tau is 'nan'"]),
     "huge.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'tau': 10**400})}\n", ["line 2", "tau is '1000"]),
     "stranger.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'initiator': 'z'})}\n", ["line 2", "'z'", "not an agent"]),
-    "back.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'step': 1})}\n{json.dumps(SETTLED)}\n", ["line 3", "after step 1"]),
+    "back.jsonl": (GOOD + "\n" + json.dumps(SETTLED | {"step": 1}) + "\n" + json.dumps(SETTLED), ["line 3", "step 0"]),
     "beyond.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'step': 99, 'epoch': 49})}\n", ["line 2", "step 99"]),
     "kind.jsonl": (GOOD + '\n{"event":"explosion","step":0,"epoch":0}\n', ["line 2", "explosion"]),
     "deep.jsonl": (GOOD + "\n" + "[" * 100_000 + "\n", ["line 2", "not an event"]),

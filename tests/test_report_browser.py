@@ -366,18 +366,56 @@ def test_a_killed_run_is_marked_incomplete(browser: Any, folder: Path, tmp_path:
 
 def test_hostile_names_are_shown_as_text(browser: Any, tmp_path: Path) -> None:
     evil = '<img src=x onerror="document.title=1"></script><script>document.title=2</script>'
-    log = long_log(tmp_path / "h_events.jsonl", 1, 4, [evil, "b", "constructor"])
+    long_log(tmp_path / "h_events.jsonl", 1, 4, [evil, "b", "constructor"])
     hostile = evaluation()
     for row in (*hostile["runs"], *hostile["summary"]):
         row["policy"] = evil
+    for row in hostile["runs"]:  # what every object of JavaScript answers to
+        row["returns"] = {"constructor_1": 1.0, "__proto__": 2.0, "toString": 3.0}
+        row["roles"] = {"constructor": 1.0, "__proto__": 2.0}
     (tmp_path / "e.json").write_text(json.dumps(hostile))
-    with Watched(browser, report([log, tmp_path / "e.json"], tmp_path / "h.html", title=evil)) as page:
+    (tmp_path / "t_metrics.csv").write_text("scenario_id,seed,epoch,constructor,__proto__\nt,1,0,1,2\nt,1,1,2,3\n")
+    with Watched(browser, report(tmp_path, tmp_path / "h.html", title=evil)) as page:
+        for name in ("constructor", "__proto__"):
+            page.locator("[data-figure=curve-epoch] select").first.select_option(name)
+            assert page.locator("[data-figure=curve-epoch] svg").first.get_attribute("aria-label") == f"{name} by epoch"
         assert page.title() == evil
         assert page.locator("img").count() == 0
         assert page.locator("script").count() == 2
         assert evil[:20] in part(page, "happened").inner_text()
         page.locator("[data-agent]").first.focus()
         assert evil in part(page, "details").inner_text()
+
+
+def test_without_a_log_there_is_no_player(browser: Any, folder: Path) -> None:
+    for given, links in (
+        (folder / "e.json", ["Figures", "Tables", "Files"]),
+        (folder, ["Player", "Figures", "Tables", "Files"]),
+    ):
+        with Watched(browser, report(given, folder / "part.html")) as page:
+            assert [a.inner_text() for a in page.locator("nav a").all() if a.is_visible()] == links
+            assert page.locator("[data-part=box]").count() == len(links) - 3
+
+
+def test_a_band_breaks_where_one_seed_is_left(browser: Any, tmp_path: Path) -> None:
+    """x of epochs 0..6 over two seeds; epoch 3 has one value, so a mean and no sd: two bands, one line."""
+    rows = [
+        f"s,{seed},{epoch},{'' if (seed, epoch) == (2, 3) else seed * epoch}" for seed in (1, 2) for epoch in range(7)
+    ]
+    (tmp_path / "s_metrics.csv").write_text("scenario_id,seed,epoch,x\n" + "\n".join(rows) + "\n")
+    with Watched(browser, report(tmp_path, tmp_path / "r.html")) as page:
+        assert page.locator("[data-band]").count() == 2
+        line = page.locator("[data-figure=curve-epoch] svg > g > path[fill=none]").first.get_attribute("d")
+        assert (line.count("M"), line.count("L")) == (1, 6)
+
+
+def test_a_market_too_large_to_draw_shows_who_acts(browser: Any, tmp_path: Path) -> None:
+    log = long_log(tmp_path / "crowd_events.jsonl", 1, 20, [f"agent_{i}" for i in range(1000)])
+    with Watched(browser, report(log, tmp_path / "r.html"), 400) as page:
+        assert 2 <= page.locator("[data-agent]").count() <= 7  # four dealings' ends, two voters, one who posts
+        assert page.locator("[data-deal]").count() == 2
+        assert "of 1000 agents" in part(page, "stage").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_a_hundred_thousand_events_open_in_seconds(browser: Any, tmp_path: Path) -> None:

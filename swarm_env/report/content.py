@@ -124,7 +124,10 @@ def _returns(series: Sequence[Series]) -> list[Data]:
         for episode in _whole(one):
             for name, archetype in zip(episode.names, episode.archetypes, strict=True):
                 by.setdefault(archetype, []).append(episode.tally.earned.get(name, 0.0))
-        found += [{"of": one.label, "name": name, "values": plain(values)} for name, values in by.items()]
+        found += [
+            {"of": one.label, "scale": one.scenario_id, "name": name, "values": plain(values)}
+            for name, values in by.items()
+        ]
     return found
 
 
@@ -139,13 +142,13 @@ def _roles(series: Sequence[Series]) -> list[Data]:
                 by.setdefault(archetype, []).append(
                     math.fsum(episode.tally.earned.get(name, 0.0) for name in own) / len(own)
                 )
-        found += [_role(one.label, archetype, values) for archetype, values in by.items()]
+        found += [_role(one.label, one.scenario_id, archetype, values) for archetype, values in by.items()]
     return found
 
 
-def _role(of: str, name: str, values: Sequence[float]) -> Data:
+def _role(of: str, scale: str, name: str, values: Sequence[float]) -> Data:
     e = estimate(np.array(values, float))
-    return {"of": of, "name": name, "n": e.n, "value": plain((e.mean, e.low, e.high))}
+    return {"of": of, "scale": scale, "name": name, "n": e.n, "value": plain((e.mean, e.low, e.high))}
 
 
 def _evaluated(evaluation: Evaluation, part: str) -> list[Data]:
@@ -155,13 +158,14 @@ def _evaluated(evaluation: Evaluation, part: str) -> list[Data]:
     for key in dict.fromkeys((run["policy"], run["scenario"], run["mode"]) for run in evaluation.runs):
         policy, scenario, mode = key
         runs = [r[part] for r in evaluation.runs if (r["policy"], r["scenario"], r["mode"]) == key]
+        scale = f"{evaluation.label}: {scenario}"
         of = f"{evaluation.label}: {policy} in {scenario}" + (f", {mode}" if several and mode else "")
         for name in dict.fromkeys(name for run in runs for name in run):
             values = [run[name] for run in runs if name in run]
             if part == "roles":
-                found.append(_role(of, name, values))
+                found.append(_role(of, scale, name, values))
             else:
-                found.append({"of": of, "name": name, "values": plain(values)})
+                found.append({"of": of, "scale": scale, "name": name, "values": plain(values)})
     return found
 
 

@@ -61,7 +61,7 @@ def _table(path: Path, where: str, entry: Record, key: str) -> dict[str, float]:
 
 def check(path: Path, content: dict[str, Any]) -> Evaluation:
     """An evaluation's JSON, every part that is shown checked. Raises ReportError naming the place."""
-    checked = Evaluation(path.stem)
+    checked = Evaluation(path.resolve().parent.name if path.stem == "results" else path.stem)
     for name, (texts, numbers) in LISTS.items():
         entries = content.get(name)
         if not isinstance(entries, list):

@@ -27,7 +27,9 @@ def _split(title: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[s
     if not first:
         first, more = more, []
     shown = table(title, head, first, texts)
-    return shown + (folded(f"{len(more)} more rows", table(f"{title}, all others", head, more, texts)) if more else "")
+    return shown + (
+        folded(f"All others: {len(more)}", table(f"{title}, all others", head, more, texts)) if more else ""
+    )
 
 
 def _runs(series: Series) -> Sequence[str]:
@@ -113,10 +115,15 @@ def of_criteria(series: Sequence[Series], evaluations: Sequence[Evaluation]) -> 
     return table("Success criteria", ("criterion", "run", "asks for", "mean value", "seeds passed", "verdict"), rows, 3)
 
 
+def _scenario(row: Record) -> str:
+    """An evaluation calls all its scenarios together "*"."""
+    return "all" if row["scenario"] == "*" else str(row["scenario"])
+
+
 def _evaluated(rows: Iterable[Record]) -> list[tuple[str, Sequence[str]]]:
     return [
         (r["metric"], (
-            r["metric"], r["policy"], r["scenario"], number(r["n"]), number(r["mean"]), interval(r["low"], r["high"]),
+            r["metric"], r["policy"], _scenario(r), number(r["n"]), number(r["mean"]), interval(r["low"], r["high"]),
             number(r["sd"]), number(r["iqm"]), interval(r["iqm_low"], r["iqm_high"]),
         ))
         for r in rows
@@ -131,7 +138,7 @@ def of_evaluation(evaluation: Evaluation) -> str:
         shown = _split(f"Evaluation {evaluation.label}", head, _evaluated(evaluation.summary), 3)
     rows = [
         (r["metric"], (
-            r["metric"], r["policy"], r["baseline"], r["scenario"], number(r["n"]), number(r["difference"]),
+            r["metric"], r["policy"], r["baseline"], _scenario(r), number(r["n"]), number(r["difference"]),
             interval(r["low"], r["high"]), number(r["effect_size"]), number(r["p"], ".3g"), number(r["p_holm"], ".3g"),
         ))
         for r in evaluation.comparisons

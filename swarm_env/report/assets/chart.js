@@ -8,7 +8,8 @@ function niceTicks(low, high, count) {
 
 function tickText(value) {
   const size = Math.abs(value);
-  if (size >= 1e6 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("-", "\u2212");
+  if (size >= 1e6 && size < 1e9) return show(value / 1e6) + "M";
+  if (size >= 1e9 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("-", "\u2212");
   if (size >= 1e4) return show(value / 1000) + "k";
   return show(value);
 }
@@ -29,7 +30,7 @@ function legendLines(entries, width) {
   const lines = [[]];
   let x = 0;
   for (const entry of entries) {
-    const text = cut(entry.text, Math.max(12, Math.floor((width - 40) / 7))), wide = 34 + text.length * 6.8;
+    const text = cut(entry.text, Math.max(12, Math.floor((width - 40) / 7))), wide = 42 + text.length * 6.9;
     if (x > 0 && x + wide > width) { lines.push([]); x = 0; }
     lines[lines.length - 1].push({ ...entry, text, x });
     x += wide;
@@ -42,7 +43,7 @@ function frame(options) {
   const { width, names } = options, legend = legendLines((options.legend || []).slice(0, 24), width - 20);
   const below = 46 + ((options.legend || []).length ? legend.length * 18 + 4 : 0);
   const longest = names ? Math.min(Math.max(...names.map((n) => n.length), 4), Math.floor(width / 22)) : 0;
-  const box = { left: names ? 16 + longest * 7 : 62, right: width - 14, top: 12, bottom: options.height - below };
+  const box = { left: names ? 16 + longest * 7 : 62, right: width - 24, top: 12, bottom: options.height - below };
   const sx = (v) => box.left + ((v - options.x[0]) / (options.x[1] - options.x[0])) * (box.right - box.left);
   const sy = (v) => box.bottom - ((v - options.y[0]) / (options.y[1] - options.y[0])) * (box.bottom - box.top);
   const svg = s("svg", {
@@ -81,23 +82,28 @@ function legendMark(entry, x, y) {
 // A line with gaps where it is undefined, a band mean ± sd, and a dot wherever a value stands alone.
 function drawCurve(f, x, curve, style) {
   const defined = (i) => curve.mean[i] !== null && curve.mean[i] !== undefined;
-  let line = "", run = [];
-  const band = () => {
-    const with_sd = run.filter((i) => curve.sd[i] !== null && curve.sd[i] !== undefined);
-    if (with_sd.length > 1) {
-      const up = with_sd.map((i) => `${f.sx(x[i]).toFixed(1)},${f.sy(curve.mean[i] + curve.sd[i]).toFixed(1)}`);
-      const down = with_sd.map((i) => `${f.sx(x[i]).toFixed(1)},${f.sy(curve.mean[i] - curve.sd[i]).toFixed(1)}`).reverse();
+  let line = "", run = [], wide = [];
+  const band = () => {  // over neighbours that all have a sd: one seed alone has none
+    if (wide.length > 1) {
+      const up = wide.map((i) => `${f.sx(x[i]).toFixed(1)},${f.sy(curve.mean[i] + curve.sd[i]).toFixed(1)}`);
+      const down = wide.map((i) => `${f.sx(x[i]).toFixed(1)},${f.sy(curve.mean[i] - curve.sd[i]).toFixed(1)}`).reverse();
       f.plot.prepend(s("path", { d: `M${up.concat(down).join("L")}Z`, fill: style.color, "fill-opacity": 0.16, "data-band": "" }));
     }
+    wide = [];
+  };
+  const end = () => {
+    band();
     if (run.length === 1) f.plot.append(s("circle", { cx: f.sx(x[run[0]]), cy: f.sy(curve.mean[run[0]]), r: 2.2, fill: style.color }));
     run = [];
   };
   x.forEach((at, i) => {
-    if (!defined(i)) return band();
+    if (!defined(i)) return end();
+    if (curve.sd[i] === null || curve.sd[i] === undefined) band();
+    else wide.push(i);
     line += `${run.length ? "L" : "M"}${f.sx(at).toFixed(1)},${f.sy(curve.mean[i]).toFixed(1)}`;
     run.push(i);
   });
-  band();
+  end();
   f.plot.append(s("path", { d: line || "M0,0", fill: "none", stroke: style.color, "stroke-width": 1.9, "stroke-dasharray": style.dash, "stroke-linejoin": "round" }));
 }
 

@@ -14,6 +14,9 @@ const h = (tag, attributes, ...children) => fill(document.createElement(tag), at
 const s = (tag, attributes, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+// An entry of a table from a file: names such as "constructor" are no entries of every table.
+const entry = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
 // A number as it is shown: four digits, a real minus; undefined is a dash.
 function show(value, places) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";

@@ -25,22 +25,27 @@ const FIRST_CURVES = ["toxicity_rate", "net_social_welfare", "quality_gap", "acc
 function curvePanels(data, along) {
   const runs = data.curves.filter((run) => run.along === along);
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.metrics)))];
-  const filled = names.filter((name) => runs.some((run) => (run.metrics[name] || { mean: [] }).mean.some((v) => v !== null)));
+  const filled = names.filter((name) => runs.some((run) => (entry(run.metrics, name) || { mean: [] }).mean.some((v) => v !== null)));
   const wanted = along === "epoch" ? FIRST_CURVES : ["episode/return", "market/toxicity_rate", "market/net_social_welfare", "loss/value_loss"];
   const first = [...wanted.filter((name) => filled.includes(name)), ...filled.filter((name) => !wanted.includes(name))].slice(0, 4);
   const several = runs.some((run) => run.n > 1);
-  const note = several ? "Mean over seeds, band ± sample sd; gaps are undefined." : "One seed, so no band; gaps are undefined.";
+  // most updates of a training see no episode end: what they leave undefined is passed over
+  const joined = ({ x, metrics }, name) => {
+    const curve = entry(metrics, name), kept = curve ? x.map((_, i) => i).filter((i) => along === "epoch" || curve.mean[i] !== null) : [];
+    return curve && { x: kept.map((i) => x[i]), mean: kept.map((i) => curve.mean[i]), sd: kept.map((i) => curve.sd[i]) };
+  };
+  const note = along === "step" ? "Values as logged, joined over updates without one." : several ? "Mean over seeds, band ± sample sd; gaps are undefined." : "One seed, so no band; gaps are undefined.";
   return first.map((start, k) => {
     let metric = start;
     const draw = (width) => {
-      const shown = runs.map((run, i) => ({ run, style: lineStyle(data, i), curve: run.metrics[metric] })).filter((one) => one.curve);
+      const shown = runs.map((run, i) => ({ run, style: lineStyle(data, i), curve: joined(run, metric) })).filter((one) => one.curve);
       const values = shown.flatMap(({ curve }) => curve.mean.flatMap((v, i) => v === null ? [] : [v - (curve.sd[i] || 0), v + (curve.sd[i] || 0)]));
       const legend = shown.map(({ run, style }) => ({ text: `${run.label}${run.n > 1 ? ` (${run.n} seeds)` : ""}`, ...style }));
       const f = frame({
         width, height: 300 + 18 * Math.max(0, shown.length - 2), legend, title: `${metric} by ${along}`, wholeX: true,
         x: extent(shown.flatMap(({ run }) => run.x), 0.01), y: extent(values), xLabel: along, yLabel: metric,
       });
-      for (const { run, style, curve } of shown) drawCurve(f, run.x, curve, style);
+      for (const { style, curve } of shown) drawCurve(f, curve.x, curve, style);
       return f.svg;
     };
     const control = h("select", { "aria-label": `Metric of curve ${k + 1}` }, ...names.map((name) => h("option", { value: name }, name)));

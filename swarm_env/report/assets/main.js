@@ -20,3 +20,4 @@ if (data.episodes.length) {
 if (data.leftOut.length) document.getElementById("player-section").hidden = false;
 document.getElementById("figures").hidden = !nodes.length;
 plots.append(...nodes);
+for (const link of document.querySelectorAll("nav a")) link.hidden = document.querySelector(link.getAttribute("href")).hidden;

@@ -129,7 +129,8 @@ function rows(list) {
   for (const item of list) {
     if (item === GAP) { node.append(h("div", { class: "gap" })); continue; }
     const [name, a, b] = item;
-    node.append(h("dt", {}, name), h("dd", {}, a), h("dd", {}, b === undefined ? "" : b));
+    const alone = b === undefined;  // a value of both, or of neither side
+    node.append(h("dt", {}, name), h("dd", { class: alone ? "both" : null }, a), h("dd", { hidden: alone ? "" : null }, alone ? "" : b));
   }
   return node;
 }
@@ -142,7 +143,7 @@ function dealDetails(data, log, row) {
       ["status", data.statuses[t.status[row]]], ["conduct", t.conducts[t.conduct[row]]], GAP,
       ["p (as offered)", of("p"), of("p_offer")], ["signal, v_hat", of("signal"), of("v_hat")], ["outcome v", of("v")],
       ["progress, engagement", of("progress"), of("engagement")], ["rework, rejections, misuse", of("rework"), `${of("rejections")}, ${of("misuse")}`], GAP,
-      ["", "initiator", "counterparty"], ["tau, received", show(-t.tau[row]), of("tau")], ["effort", of("effort")],
+      ["", "initiator", "counterparty"], ["tau, received", show(-t.tau[row]), of("tau")], ["effort", of("effort"), ""],
       ...log.costs(row).map(([lever, a, b]) => [`cost: ${lever}`, show(a), show(b)]),
       ["costs c", of("c_a"), of("c_b")], ["reputation r", of("r_a"), of("r_b")],
       [t.status[row] ? "payoff it would have paid" : "payoff", of("payoff_a"), of("payoff_b")],

@@ -1,10 +1,10 @@
-// Distributions of returns, payoffs by archetype: one row a name, grouped by run or policy.
+// Distributions of returns, payoffs by archetype: one row a name, grouped by run or policy; one scale a scenario.
 function quantile(sorted, q) {
   const at = (sorted.length - 1) * q, i = Math.floor(at);
   return sorted[i] + ((sorted[i + 1] ?? sorted[i]) - sorted[i]) * (at - i);
 }
 
-const styleOf = (data, name) => data.styles[name] || data.styles[name.replace(/_\d+$/, "")] || ["o", "#0072B2"];
+const styleOf = (data, name) => entry(data.styles, name) || entry(data.styles, name.replace(/_\d+$/, "")) || ["o", "#0072B2"];
 
 const grouped = (entries) => {
   const groups = new Map();
@@ -18,7 +18,7 @@ function returnsFigure(data, of, entries) {
     const rows = entries.slice(0, 60);
     const f = frame({
       width, height: 70 + 34 * rows.length, title: `Returns, ${of}`, names: rows.map((row) => row.name),
-      x: extent(rows.flatMap((row) => row.values)), y: [rows.length - 0.4, -0.6], xLabel: "return of an episode",
+      x: extent(data.returns.filter((row) => row.scale === rows[0].scale).flatMap((row) => row.values)), y: [rows.length - 0.4, -0.6], xLabel: "return of an episode",
     });
     rows.forEach((row, i) => {
       const values = row.values.filter((v) => v !== null).sort((a, b) => a - b), [shape, color] = styleOf(data, row.name), y = f.sy(i);
@@ -46,7 +46,7 @@ function rolesFigure(data, of, entries) {
     const rows = entries.slice(0, 60);
     const f = frame({
       width, height: 70 + 30 * rows.length, title: `Payoffs by archetype, ${of}`, names: rows.map((row) => row.name),
-      x: extent([0, ...rows.flatMap((row) => row.value)]), y: [rows.length - 0.4, -0.6], xLabel: "mean return of an agent, per episode",
+      x: extent([0, ...data.roles.filter((row) => row.scale === rows[0].scale).flatMap((row) => row.value)]), y: [rows.length - 0.4, -0.6], xLabel: "mean return of an agent, per episode",
     });
     f.plot.append(s("line", { x1: f.sx(0), x2: f.sx(0), y1: f.box.top, y2: f.box.bottom, stroke: INK, "stroke-width": 0.8 }));
     rows.forEach((row, i) => {
