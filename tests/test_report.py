@@ -20,9 +20,10 @@ import swarm_env
 from swarm_env.cli import main
 from swarm_env.report import ReportError, page, render, report
 from swarm_env.report.estimate import effect_size, estimate
+from swarm_env.report.markup import embed
 from tests.report_logs import close, long_log, scenario_event, settlement, write
 
-HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+HOSTILE = '</script x><script>alert(1)</script><!--<script><img src=x onerror="alert(2)">'
 
 
 class Page(HTMLParser):
@@ -225,6 +226,25 @@ def test_a_training_run_is_shown(tmp_path: Path) -> None:
         assert (curve["along"], curve["x"]) == ("step", [10, 20])
         assert curve["metrics"]["episode/return"]["mean"] == [None, 3.5]
         assert cells_after(shown, "return", "ppo", "s")[:3] == ["8", "1", "[0.5, 2]"]
+
+
+def test_a_freeze_that_is_prolonged_is_one_freeze(tmp_path: Path) -> None:
+    """Steps 0..7 in epochs of two: frozen in step 0 until epoch 2, in step 1 until epoch 3; out as epoch 3 opens."""
+    events = [scenario_event(["a", "b"], 4, 2)]
+    for step, kind, more in [(0, "freeze", {"until_epoch": 2}), (1, "freeze", {"until_epoch": 3}), (5, "release", {})]:
+        events.append({"event": kind, "epoch": step // 2, "step": step, "agent": "b", **more})
+    events[3:3] = [close(0, 2, 2), close(1, 2, 2), close(2, 2, 2)]
+    shown = Page(render([write(tmp_path / "x.jsonl", events)]))
+    assert shown.data["episodes"][0]["held"] == [[1, 0, 0, 5]]
+
+
+def test_embedded_json_cannot_end_its_element() -> None:
+    content = {HOSTILE: "\u2028&lt;", "]]>": ["<!--", 0.1, None]}
+    text = embed(content)
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == content
+    with pytest.raises(ValueError, match="JSON"):
+        embed(math.nan)
 
 
 def test_nothing_from_a_file_can_act(tmp_path: Path) -> None:

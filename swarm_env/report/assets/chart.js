@@ -89,6 +89,10 @@ function drawCurve(f, x, curve, style) {
       const down = wide.map((i) => `${f.sx(x[i]).toFixed(1)},${f.sy(curve.mean[i] - curve.sd[i]).toFixed(1)}`).reverse();
       f.plot.prepend(s("path", { d: `M${up.concat(down).join("L")}Z`, fill: style.color, "fill-opacity": 0.16, "data-band": "" }));
     }
+    if (wide.length === 1) {
+      const [i] = wide, [top, bottom] = [curve.mean[i] + curve.sd[i], curve.mean[i] - curve.sd[i]].map(f.sy);
+      f.plot.prepend(s("line", { x1: f.sx(x[i]), x2: f.sx(x[i]), y1: top, y2: bottom, stroke: style.color, "stroke-opacity": 0.3, "stroke-width": 4, "data-bar": "" }));
+    }
     wide = [];
   };
   const end = () => {
