@@ -1,4 +1,4 @@
-"""Event logs made to measure, for the tests of `swarm report`."""
+"""Event logs and evaluations made to measure, for the tests of `swarm report`."""
 
 from __future__ import annotations
 
@@ -56,3 +56,21 @@ def long_log(path: Path, epochs: int, steps: int, names: Sequence[str]) -> Path:
         if (step + 1) % steps == 0:
             events.append(close(step // steps, steps, len(names)))
     return write(path, events)
+
+
+def evaluation(**changed: Any) -> dict[str, Any]:
+    runs = [
+        {"policy": policy, "scenario": "x", "mode": "resident", "seed": seed, "episodes": 4,
+         "metrics": {"toxicity_rate": 0.1 * seed, "net_social_welfare": 3.0 + seed, "spread": None},
+         "returns": {"honest_1": 1.0 * seed}, "roles": {"honest": 2.0 * seed},
+         "criteria": {"toxicity_threshold": {"bound": 0.25, "value": 0.1 * seed, "passed": seed < 3}}}
+        for policy in ("ours", "random") for seed in (1, 2, 3)
+    ]  # fmt: skip
+    spread = {"n": 3, "mean": 0.2, "sd": 0.1, "low": 0.125, "high": 0.275, "iqm": 0.2, "iqm_low": 0.1, "iqm_high": 0.3}
+    summary = [{"policy": "ours", "scenario": "x", "metric": "toxicity_rate", **spread}]
+    summary.append({**summary[0], "metric": "spread", **dict.fromkeys(spread), "n": 0})
+    pair = {"policy": "ours", "baseline": "random", "scenario": "x", "metric": "toxicity_rate", "n": 3}
+    pair |= {"difference": -0.0625, "low": -0.5, "high": 0.25, "effect_size": -1.5, "p": 0.03125, "p_holm": 0.125}
+    whole = {"schema": "swarm-evaluation/1", "created": "2026", "versions": {"numpy": "2"}, "settings": {}}
+    return {**whole, "scenarios": {}, "policies": {}, "seats": [], "runs": runs, "summary": summary,
+            "comparisons": [pair], **changed}  # fmt: skip

@@ -21,7 +21,7 @@ from swarm_env.cli import main
 from swarm_env.report import ReportError, page, render, report
 from swarm_env.report.estimate import effect_size, estimate
 from swarm_env.report.markup import embed
-from tests.report_logs import close, long_log, scenario_event, settlement, write
+from tests.report_logs import close, evaluation, long_log, scenario_event, settlement, write
 
 HOSTILE = '</script x><script>alert(1)</script><!--<script><img src=x onerror="alert(2)">'
 
@@ -179,24 +179,6 @@ def test_two_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
     assert not shown.data["episodes"]
 
 
-def evaluation(**changed: Any) -> dict[str, Any]:
-    runs = [
-        {"policy": policy, "scenario": "x", "mode": "resident", "seed": seed, "episodes": 4,
-         "metrics": {"toxicity_rate": 0.1 * seed, "net_social_welfare": 3.0 + seed, "spread": None},
-         "returns": {"honest_1": 1.0 * seed}, "roles": {"honest": 2.0 * seed},
-         "criteria": {"toxicity_threshold": {"bound": 0.25, "value": 0.1 * seed, "passed": seed < 3}}}
-        for policy in ("ours", "random") for seed in (1, 2, 3)
-    ]  # fmt: skip
-    spread = {"n": 3, "mean": 0.2, "sd": 0.1, "low": 0.125, "high": 0.275, "iqm": 0.2, "iqm_low": 0.1, "iqm_high": 0.3}
-    summary = [{"policy": "ours", "scenario": "x", "metric": "toxicity_rate", **spread}]
-    summary.append({**summary[0], "metric": "spread", **dict.fromkeys(spread), "n": 0})
-    pair = {"policy": "ours", "baseline": "random", "scenario": "x", "metric": "toxicity_rate", "n": 3}
-    pair |= {"difference": -0.0625, "low": -0.5, "high": 0.25, "effect_size": -1.5, "p": 0.03125, "p_holm": 0.125}
-    whole = {"schema": "swarm-evaluation/1", "created": "2026", "versions": {"numpy": "2"}, "settings": {}}
-    return {**whole, "scenarios": {}, "policies": {}, "seats": [], "runs": runs, "summary": summary,
-            "comparisons": [pair], **changed}  # fmt: skip
-
-
 def test_an_evaluation_is_shown(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_text(json.dumps(evaluation(), indent=1))
     shown = Page(render([tmp_path / "e.json"]))
@@ -329,63 +311,6 @@ def test_what_finds_no_room_in_the_player_is_named(runs: Path) -> None:
     none = Page(render([runs], room=0))
     assert none.data["episodes"] == []
     assert sum("Not in the player" in text for text in none.rows) == 3
-
-
-def with_value(part: str, key: str, value: object) -> str:
-    """An evaluation with one wrong number."""
-    return json.dumps(evaluation(**{part: [{**evaluation()[part][0], key: value}]}))
-
-
-GOOD = json.dumps(scenario_event(["a", "b"], 2, 2))
-SETTLED = settlement(0, 2, "a", "b", random.Random(0))
-BAD: dict[str, tuple[str | bytes, list[str]]] = {
-    "empty.jsonl": ("", ["is empty", "swarm run"]),
-    "blank.csv": (" \n\n", ["is empty"]),
-    "binary.jsonl": (b"\x89PNG\0\1\2", ["is no text"]),
-    "latin.csv": ("scenario_id,seed,épo\n".encode("latin-1"), ["is no text"]),
-    "words.txt": ("hello there\n", ["line 1", "'hello there'", "swarm evaluate"]),
-    "other.csv": ("a,b\n1,2\n", ["line 1", "'a,b'"]),
-    "swarm.jsonl": ('{"event_id": "1", "event_type": "agent_created"}\n', ["another program", "swarm run"]),
-    "other.json": ('{"schema": "other/1"}', ["'other/1'", "swarm-evaluation/1"]),
-    "plain.json": ('{\n"a": 1}', ["has no schema"]),
-    "half.json": (json.dumps(evaluation(), indent=1)[:300], ["line", "not whole JSON"]),
-    "missing.json": (json.dumps(evaluation(summary=None)), ["summary is missing"]),
-    "text.json": (with_value("summary", "mean", "<b>"), ["summary[0].mean", "'<b>'"]),
-    "infinite.json": (with_value("comparisons", "p", 1e999), ["comparisons[0].p", "inf"]),
-    "run.json": (json.dumps(evaluation(runs=[{"policy": 3}])), ["runs[0].policy", "3"]),
-    "cut_first.jsonl": (GOOD[:60], ["line 1", "cut before its run began"]),
-    "no_run.jsonl": ('{"event":"run"}\n', ["holds no run"]),
-    "starts_late.jsonl": (json.dumps(SETTLED) + "\n", ["line 1", "before any `scenario`"]),
-    "mixed.jsonl": (GOOD + "\nscenario_id,seed,epoch\n", ["line 2", "not an event", "scenario_id"]),
-    "format.jsonl": (GOOD.replace('"format": 1', '"format": 9') + "\n", ["line 1", "format 9"]),
-    "value.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'p': 'high'})}\n", ["line 2", "p is 'high'", "finite"]),
-    "nan.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'tau': math.nan})}\n", ["line 2", "tau is 'nan'"]),
-    "huge.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'tau': 10**400})}\n", ["line 2", "tau is '1000"]),
-    "stranger.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'initiator': 'z'})}\n", ["line 2", "'z'", "not an agent"]),
-    "back.jsonl": (GOOD + "\n" + json.dumps(SETTLED | {"step": 1}) + "\n" + json.dumps(SETTLED), ["line 3", "step 0"]),
-    "beyond.jsonl": (f"{GOOD}\n{json.dumps({**SETTLED, 'step': 99, 'epoch': 49})}\n", ["line 2", "step 99"]),
-    "kind.jsonl": (GOOD + '\n{"event":"explosion","step":0,"epoch":0}\n', ["line 2", "explosion"]),
-    "deep.jsonl": (GOOD + "\n" + "[" * 100_000 + "\n", ["line 2", "not an event"]),
-    "names.jsonl": (GOOD.replace('"name": "b"', '"name": "a"') + "\n", ["line 1", "two agents"]),
-    "ragged.csv": ("scenario_id,seed,epoch,x\ns,1,0\n", ["line 2", "3 cells"]),
-    "mixed.csv": ("scenario_id,seed,epoch,x\ns,1,0,1\nt,1,0,1\n", ["several scenarios"]),
-    "twice.csv": ("scenario_id,seed,epoch,x\ns,1,0,1\ns,1,0,1\n", ["line 3", "twice"]),
-    "value.csv": ("scenario_id,seed,epoch,x\ns,1,0,much\n", ["line 2", "column x", "'much'"]),
-    "header.csv": ("scenario_id,seed,epoch,x\n", ["no epochs"]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_clear_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content, said = BAD[name]
-    path, out = tmp_path / name, tmp_path / "out" / "report.html"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert main(["report", str(path), "--out", str(out)]) == 2
-    error = capsys.readouterr().err
-    assert len(error.strip().splitlines()) == 1
-    assert error.startswith(f"swarm: {path}")
-    assert all(part in error for part in said), error
-    assert not out.parent.exists()
 
 
 def test_wrong_arguments_leave_an_earlier_report_alone(runs: Path, tmp_path: Path) -> None:

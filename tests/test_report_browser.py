@@ -19,8 +19,7 @@ import pytest
 
 import swarm_env
 from swarm_env.report import report
-from tests.report_logs import long_log
-from tests.test_report import evaluation
+from tests.report_logs import evaluation, long_log
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 CHROMIUM = os.environ.get("SWARM_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
