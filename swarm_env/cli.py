@@ -1,4 +1,4 @@
-"""The `swarm` command: run, analyze, validate, list, train, evaluate. Each command loads only what it needs.
+"""The `swarm` command: run, analyze, report, validate, list, train, evaluate. Each loads only what it needs.
 
 Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
 """
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyze(commands.add_parser("analyze", help="read metrics files: epochs, means, trends, plots"))
     _add_validate(commands.add_parser("validate", help="check scenario files"))
     _add_list(commands.add_parser("list", help="show scenarios, levers, archetypes, metrics, features"))
+    _add_report(commands.add_parser("report", help="runs and evaluations as one HTML file, with an episode player"))
     _add_train(commands.add_parser("train", help="train policies in a scenario"))
     _add_evaluate(commands.add_parser("evaluate", help="judge policies in chosen seats, on paired seeds"))
     return parser
@@ -87,6 +88,24 @@ def _analyze(arguments: argparse.Namespace) -> int:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
     print(render_text(analysis, width=width, color=terminal))
+    return 0
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="event log, metrics CSV, evaluation, training run, folder"
+    )
+    parser.add_argument("--out", default="report.html", metavar="FILE", help="the HTML file (default: report.html)")
+    parser.add_argument("--title", help="heading of the page (default: what it shows)")
+    parser.add_argument("--player-events", type=int, metavar="N", help="events the player may hold (default: 500000)")
+    parser.set_defaults(command=_report)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from swarm_env.report import ROOM, report
+
+    room = ROOM if arguments.player_events is None else arguments.player_events
+    print(f"wrote {report(arguments.runs, arguments.out, title=arguments.title, room=room)}")
     return 0
 
 

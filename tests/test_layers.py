@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"metrics", "render", "analysis", "spaces"},
     {"snapshot", "deals", "events", "tally", "criteria", "recording"},
     {"episode"},
-    {"market_v1", "batch", "simulate"},
+    {"market_v1", "batch", "simulate", "report"},
     {"adapters"},
     {"testing", "evaluation"},
     {"commands", "cli"},

@@ -25,14 +25,14 @@ STYLES = {
 }
 SPARE = [("h", "#56B4E9"), ("v", "#F0E442"), ("P", "#999999"), ("8", "#7B5EA7"), ("X", "#8C6D31")]
 SCALE = {"D": 0.75, "s": 0.88, "^": 1.1, "*": 1.4}  # side per diameter, for markers of equal weight
+P_STOPS = ("#C44601", "#E8924A", "#9A9A9A", "#4F9BD0", "#005A96")  # p from 0 to 1: vermilion - grey - blue
 ICE, FROST, RED, INK, FAINT = "#56B4E9", "#0A6EBD", "#C00000", "#222222", "#999999"
 DASHES: dict[str, Any] = {"accepted": "solid", "rejected": (0, (4, 2)), "expired": (0, (1, 1.6))}
 
 
 def p_colors() -> Any:
     """Vermilion - grey - blue colour map: safe for the colour-blind, and p = .5 stays visible on white."""
-    colors = ["#C44601", "#E8924A", "#9A9A9A", "#4F9BD0", "#005A96"]
-    return load_matplotlib().colors.LinearSegmentedColormap.from_list("p", colors).with_extremes(bad=INK)
+    return load_matplotlib().colors.LinearSegmentedColormap.from_list("p", list(P_STOPS)).with_extremes(bad=INK)
 
 
 def _styles(archetypes: tuple[str, ...]) -> dict[str, tuple[str, str]]:
