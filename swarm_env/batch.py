@@ -23,7 +23,7 @@ from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
 from swarm_env.core.tables import table
 from swarm_env.core.types import DESK, Scene, State, View
-from swarm_env.deals import settled
+from swarm_env.deals import pending, settled
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
@@ -199,6 +199,18 @@ class MarketVectorEnv:
         if self._deals is None:
             raise RuntimeError("reset the environment before asking for its interactions")
         return self._deals
+
+    def pending(self) -> NDArray[Any]:
+        """The proposals that the next step will answer, of all rows, see `swarm_env.deals.pending`.
+
+        It holds latent p and conduct: for judges, not for policies.
+
+        Raises:
+            RuntimeError: called before `reset`.
+        """
+        if not self._started:
+            raise RuntimeError("reset the environment before asking for what is pending")
+        return pending(self._scene, self.state_tables)
 
     def _observations(self) -> dict[str, NDArray[Any]]:
         observation, mask = self._view.observation, self._view.mask

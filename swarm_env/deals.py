@@ -1,4 +1,5 @@
-"""The interactions that the last step settled, of one market or of a batch, as `swarm_env.metrics` takes them."""
+"""Interactions of one market or of a batch: those that the last step settled, as `swarm_env.metrics` takes them, and
+those that wait for an answer."""
 
 from __future__ import annotations
 
@@ -7,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.types import State
+from swarm_env.core.types import Scene, State
+
+#: Fields of `pending`.
+PENDING: tuple[tuple[str, type], ...] = (
+    ("row", np.int64), ("responder", np.int64), ("slot", np.int64), ("initiator", np.int64),
+    ("conduct", np.int64), ("p", np.float64), ("signal", np.float64), ("reading", np.float64),
+)  # fmt: skip
 
 
 def settled(state: State, rows: bool = False) -> NDArray[Any]:
@@ -32,4 +39,28 @@ def settled(state: State, rows: bool = False) -> NDArray[Any]:
     out["initiator"] = who
     for name, to in names.items():
         out[to] = deals[name][where, who]
+    return out
+
+
+def pending(scene: Scene, state: State) -> NDArray[Any]:
+    """The proposals that the next step will answer: a structured array (n,), a fresh copy ordered by row and initiator.
+
+    What will expire is left out: proposals beyond the inbox, and those to agents that are frozen or quarantined.
+
+    Returns:
+        Fields PENDING: row (0..B-1), responder and initiator (agent numbers), inbox slot (0..I-1), conduct (index into
+        CONDUCTS), latent p in (0, 1), surface signal and reading (of v_hat, unbounded).
+    """
+    agents, proposals = np.asarray(state.agents), np.asarray(state.proposals)
+    row, who = np.nonzero((agents["proposed"] >= 0) & (proposals["slot"] >= 0))
+    which = state.rows["params"][row]
+    responder = scene.edges["peer"][which, agents["proposed"][row, who]]
+    asked, epoch = agents[row, responder], state.rows["epoch"][row]
+    kept = (asked["frozen_until"] <= epoch) & (asked["quarantined_until"] <= epoch)
+    row, who, responder = row[kept], who[kept], responder[kept]
+    offers = proposals[row, who]
+    out = np.zeros(len(row), list(PENDING))
+    out["row"], out["responder"], out["initiator"] = row, responder, who
+    for name in ("slot", "conduct", "p", "signal", "reading"):
+        out[name] = offers[name]
     return out

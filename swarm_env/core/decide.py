@@ -1,4 +1,8 @@
-"""Decide: learners do as they are told, scripted agents as their archetype would. Reads State, writes `Scratch`."""
+"""Decide: learners do as they are told, scripted agents as their archetype would. Reads State, writes `Scratch`.
+
+A learner that is told `AS_SCRIPTED` leaves that answer, or its verb with peer and conduct, to its archetype: so who
+answers can be somebody else than who acts, as under an overseer of a scripted population.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from swarm_env.core import archetypes, governance
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent, idle, is_frozen
 from swarm_env.core.observe import NUM_VERBS, legal_verb, peer_contact
-from swarm_env.core.types import NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
+from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
 
 
 @rule
@@ -18,31 +22,41 @@ def decide(market: Market, actions: Any) -> None:
         agent, learner = market.agents[i], market.seats[i].learner
         frozen = is_frozen(agent, market.row.epoch)
         if learner >= 0:
-            action = actions[learner]
-            illegal = _answer_as_told(market, i, action, frozen)
-            intent, wrong = _intend_as_told(market, i, action)
-            seen(market.outcomes, i).illegal = illegal + wrong
+            busy, illegal = _answer_as_told(market, i, actions[learner], frozen)
+            told = actions[learner, market.params.inbox] != AS_SCRIPTED
         else:
-            busy = _answer_by_script(market, i, frozen)
+            busy, illegal, told = _answer_by_script(market, i, frozen), 0, False
+        if told:
+            intent, wrong = _intend_as_told(market, i, actions[learner])
+            illegal += wrong
+        else:
             acts = not (busy or frozen) and governance.may_act(market.params, agent)
             intent = archetypes.act(market, i) if acts else idle()
+        if learner >= 0:
+            seen(market.outcomes, i).illegal = illegal
         scratch = agent.scratch
         scratch.verb, scratch.contact, scratch.conduct = intent.verb, intent.contact, intent.conduct
 
 
 @rule
-def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> int:
-    """A learner's accept bits; returns how many of them were illegal."""
-    illegal, initiator = 0, market.agents[i].first
+def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> tuple[bool, int]:
+    """A learner's answers; returns whether a script would have spent its turn on them, and how many were illegal."""
+    busy, illegal, initiator = False, 0, market.agents[i].first
     for slot in range(market.params.inbox):
+        told = action[slot]
         if slot >= market.agents[i].inbox or frozen:
-            illegal += 1 if action[slot] != 0 else 0
+            illegal += 1 if told != 0 and told != AS_SCRIPTED else 0
             continue
-        illegal += 1 if action[slot] != 0 and action[slot] != 1 else 0
-        asked = market.agents[initiator].scratch
-        asked.answered, asked.accepted = True, action[slot] == 1
+        illegal += 1 if told != 0 and told != 1 and told != AS_SCRIPTED else 0
+        on_turn = initiator < i and not busy
+        busy = busy or on_turn
+        asked = market.agents[initiator]
+        asked.scratch.answered, asked.scratch.accepted = True, told == 1
+        if told == AS_SCRIPTED:
+            contact = market.edges[asked.proposed].back
+            asked.scratch.accepted = archetypes.answer(market, i, initiator, contact, on_turn)
         initiator = market.proposals[initiator].next
-    return illegal
+    return busy, illegal
 
 
 @rule

@@ -29,6 +29,7 @@ HONEST, OPPORTUNISTIC, DECEPTIVE, ADVERSARIAL = range(NUM_CONDUCTS)
 CONDUCTS: tuple[str, ...] = ("honest", "opportunistic", "deceptive", "adversarial")
 NOOP, PROPOSE, POST, VOTE, TASK = range(5)
 VERBS: tuple[str, ...] = ("noop", "propose", "post", "vote", "task")
+AS_SCRIPTED = -1  #: as an answer or a verb of a learner: what its archetype would choose; never in a mask or a space
 
 
 class Row:
