@@ -32,6 +32,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "ARCHETYPES": ("swarm_env.core.archetypes", "ARCHETYPES"),
     "METRICS": ("swarm_env.metrics", "METRICS"),
     "FEATURES": ("swarm_env.core.features", "FEATURES"),
+    "AS_SCRIPTED": ("swarm_env.core.types", "AS_SCRIPTED"),
 }
 __all__ = ["__version__", *_PUBLIC]
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from swarm_env.core.features import FEATURES as FEATURES
     from swarm_env.core.governance import LEVERS as LEVERS
     from swarm_env.core.payoff import Payoff as Payoff
+    from swarm_env.core.types import AS_SCRIPTED as AS_SCRIPTED
     from swarm_env.core.types import State as State
     from swarm_env.evaluation import evaluate as evaluate
     from swarm_env.market_v1 import env as env

@@ -38,7 +38,7 @@ class MarketVectorEnv:
 
     Args:
         scenario: one for all rows, or a sequence of `num_envs` of them that agree in agents, contacts and slots (so
-            that one batch sweeps payoffs or levers).
+            that one batch sweeps payoffs, levers or populations; agents are named as in the first).
         num_envs: B, at least 1.
         learners: as for `parallel_env`; the same seats in every row.
         num_threads: worker threads; one is the default, since with a busy neighbour two are slower than one.
@@ -298,8 +298,8 @@ def _compile(
     compiled = [compile_scenario(by_hash[key], learners) for key in distinct]
     first = compiled[0]
     for other in compiled[1:]:
-        shapes = [part.shape for part in other.initial], other.learner_names, other.inbox, other.peers
-        if shapes != ([part.shape for part in first.initial], first.learner_names, first.inbox, first.peers):
+        shapes = [part.shape for part in other.initial], _learning(other), other.inbox, other.peers
+        if shapes != ([part.shape for part in first.initial], _learning(first), first.inbox, first.peers):
             raise ValueError(
                 f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
                 "batch must agree in agents, contacts, learners, slots, and in collusion and security control being on"
@@ -308,6 +308,12 @@ def _compile(
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
     which = np.array([distinct.index(each.content_hash) for each in loaded], dtype=np.int64)
     return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
+
+
+def _learning(compiled: Compiled) -> list[int]:
+    """Which seats learn: their agents' names may differ, as in mixed populations."""
+    rows: list[int] = compiled.scene.seats["learner"][0].tolist()
+    return rows
 
 
 def _stack(parts: list[NDArray[Any]]) -> NDArray[Any]:

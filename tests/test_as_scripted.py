@@ -62,11 +62,11 @@ def test_as_scripted_is_not_illegal_but_other_strange_values_are() -> None:
     env.reset(seed=3)
     nothing = np.full(len(env.compiled.nvec), AS_SCRIPTED)
     for _ in range(5):
-        *_, infos = env.step({agent: nothing for agent in env.agents})
+        *_, infos = env.step(dict.fromkeys(env.agents, nothing))
         assert not any(info["illegal_actions"] for info in infos.values())
     strange = nothing.copy()
     strange[-3] = -2
-    *_, infos = env.step({agent: strange for agent in env.agents})
+    *_, infos = env.step(dict.fromkeys(env.agents, strange))
     assert all(info["illegal_actions"] == 1 for info in infos.values())
 
 
@@ -87,7 +87,12 @@ def test_what_is_pending_is_what_the_next_step_answers() -> None:
         seen, *_ = env.step(actions)
         settled = env.interactions()
         settled = settled[settled["responded"]]
-        for name, other in (("row", "row"), ("initiator", "initiator"), ("responder", "counterparty"), ("p", "p_offer")):
+        for name, other in (
+            ("row", "row"),
+            ("initiator", "initiator"),
+            ("responder", "counterparty"),
+            ("p", "p_offer"),
+        ):
             assert np.array_equal(waiting[name], settled[other]), name
         answered += len(settled)
     assert answered > 1000

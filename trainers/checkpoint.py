@@ -92,6 +92,11 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, json.loads(text))
 
 
+def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """The tensors whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
 def pack_bytes(content: bytes) -> Tensor:
     """Bytes as a uint8 tensor (n,)."""
     return torch.from_numpy(np.frombuffer(content, np.uint8).copy())

@@ -18,13 +18,8 @@ C = TypeVar("C", bound=Section)
 C_in = TypeVar("C_in", bound=Section, contravariant=True)
 RUNS = Path("runs")  #: where runs go unless --out says otherwise
 
-#: Columns of the table: heading, key of `evaluation.summary`, decimals.
-COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("return", "return", 1), ("above scripts", "gain", 1), ("honest", "conduct_honest", 2),
-    ("opport.", "conduct_opportunistic", 2), ("decept.", "conduct_deceptive", 2),
-    ("advers.", "conduct_adversarial", 2), ("accepted", "acceptance_rate", 2), ("toxicity", "toxicity_rate", 3),
-    ("social welfare", "net_social_welfare", 0),
-)  # fmt: skip
+#: Columns of a table: heading, key of a policy's results, decimals.
+Columns = Sequence[tuple[str, str, int]]
 
 
 class Train(Protocol[C_in]):
@@ -39,8 +34,9 @@ def run(
     arguments: argparse.Namespace,
     load_config: Callable[[str | os.PathLike[str] | None, Sequence[str]], C],
     train: Train[C],
+    table: Callable[[dict[str, Any]], Table],
 ) -> int:
-    """Run a trainer by the command line's arguments; returns the exit code."""
+    """Run a trainer by the command line's arguments, show its results as a table; returns the exit code."""
     overrides = list(arguments.set)
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
@@ -55,7 +51,7 @@ def run(
     if not console.is_terminal:
         console = Console(quiet=arguments.quiet, width=160)
     if results["policies"]:
-        console.print(_table(results))
+        console.print(table(results))
     console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
     return 0
 
@@ -84,7 +80,7 @@ def _new_folder(algorithm: str, config: Any) -> Path:
 
 
 def _cell(value: Any, decimals: int) -> str:
-    """A mean with its interval, or a share; undefined is a dash."""
+    """A mean with its interval, or a number; undefined is a dash."""
     if value is None or (isinstance(value, list) and value[0] is None):
         return "-"
     if isinstance(value, list):
@@ -93,15 +89,12 @@ def _cell(value: Any, decimals: int) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _table(results: dict[str, Any]) -> Table:
-    episodes = results["policies"][0]["episodes"]
-    title = (
-        f"{results['scenario']}: {episodes} held-out seeds, means over the learners' seats, [95 % bootstrap interval]"
-    )
+def table_of(results: dict[str, Any], title: str, columns: Columns) -> Table:
+    """A row for each of results["policies"]."""
     table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1))
     table.add_column("policy")
-    for heading, _, _ in COLUMNS:
+    for heading, _, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results["policies"]:
-        table.add_row(row["policy"], *(_cell(row.get(key), decimals) for _, key, decimals in COLUMNS))
+        table.add_row(row["policy"], *(_cell(row.get(key), decimals) for _, key, decimals in columns))
     return table

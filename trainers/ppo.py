@@ -27,6 +27,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
+from rich.table import Table
 from torch import nn
 
 import swarm_env
@@ -45,6 +46,13 @@ from stable_baselines3.common.callbacks import BaseCallback  # isort: skip
 from stable_baselines3.common.logger import Logger  # isort: skip
 
 SEEDS_APART = 2**24  #: markets of run s play seeds s * SEEDS_APART + b: two runs share none
+#: Columns of the table at the end: heading, key of `evaluation.summary`, decimals.
+COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("return", "return", 1), ("above scripts", "gain", 1), ("honest", "conduct_honest", 2),
+    ("opport.", "conduct_opportunistic", 2), ("decept.", "conduct_deceptive", 2),
+    ("advers.", "conduct_adversarial", 2), ("accepted", "acceptance_rate", 2), ("toxicity", "toxicity_rate", 3),
+    ("social welfare", "net_social_welfare", 0),
+)  # fmt: skip
 LOSSES = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "explained_variance")
 
 
@@ -286,6 +294,15 @@ def load(folder: str | os.PathLike[str]) -> evaluation.Learned:
     return evaluation.Learned(trainer.model, config.seed)
 
 
+def table(results: dict[str, Any]) -> Table:
+    """What a run's evaluation found."""
+    episodes = results["policies"][0]["episodes"]
+    title = (
+        f"{results['scenario']}: {episodes} held-out seeds, means over the learners' seats, [95 % bootstrap interval]"
+    )
+    return command.table_of(results, title, COLUMNS)
+
+
 def main(arguments: argparse.Namespace) -> int:
     """`swarm train ppo`."""
-    return command.run(arguments, load_config, train)
+    return command.run(arguments, load_config, train, table)

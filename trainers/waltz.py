@@ -1,0 +1,200 @@
+"""WaltzRL (Zhang et al. 2025, arXiv 2510.08240): a conversation and a feedback policy trained together.
+
+Deviations from the paper:
+- The game is the market: contexts are proposals, answers (decision, reason), messages (two flags, a word of advice);
+  policies are small MLPs. `trainers.games` says what another game has to provide.
+- The base policies are clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model.
+- A conversation policy's inputs hold the last draft and advice, and of what was said before only how often each word
+  was: nothing is lost at T_max = 1, the paper's setting.
+- Learning rate, batch and number of steps are those of a small network: 5e-3 falling in a straight line, 4,096 contexts
+  and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
+- Where the paper is silent: a batch is passed over once, in `minibatches` parts, so that the clipped ratio has work to
+  do; a last revision is learnt from as often as a first answer (`revision_share`); both references are the policies
+  that training started from, in either stage (`feedback_reference`); a dialogue that stopped at once lends its first
+  message to the feedback policy; policies are judged as they sample, at temperature 1.
+- Beyond it, off by default: R_f without the label's gate (`variant`), a price of needless triggers
+  (`needless_penalty`), more than one revision (`t_max`), no overseer at all (`overseer`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+import swarm_env
+from trainers import checkpoint, command, pairs, reinforce, rewards, rollouts
+from trainers.games.market import MarketGame, populations
+from trainers.judgement import outcome, overseer
+from trainers.reinforce import Learner
+from trainers.rollouts import Rollout
+from trainers.run import Run
+from trainers.waltz_config import Config, Stage, load_config
+from trainers.warm_start import warm_start
+
+SEEDS_APART = 2**24  #: markets of run s play seeds s * SEEDS_APART + b: two runs share none
+
+
+class Trainer:
+    """The game, both learners, and what of them a checkpoint holds."""
+
+    def __init__(self, config: Config) -> None:
+        torch.set_num_threads(config.threads)
+        self.config, self.done = config, 0
+        self.scenario = swarm_env.load_scenario(config.scenario, config.overrides)
+        self.generator = Generator().manual_seed(config.seed)
+        mixed = populations(self.scenario, config.populations, config.population_spread, config.seed)
+        self.game = MarketGame(
+            mixed, config.num_envs, config.seed * SEEDS_APART,
+            actor_sees_ledger=config.actor_sees_ledger, shares=config.shares,
+        )  # fmt: skip
+        start = warm_start(self.game, config.hidden, config.warm_start, self.generator)
+        self.conversation, self.feedback = (Learner(policy, config.learning_rate) for policy in start)
+
+    @property
+    def updates(self) -> int:
+        """Of both stages; single-policy RL has only the second."""
+        return self.config.stage2.steps + (self.config.stage1.steps if self.config.overseer else 0)
+
+    @property
+    def stage(self) -> tuple[int, Stage, float]:
+        """The current stage's number and settings, and the share of it that is still to come."""
+        first = self.config.stage1.steps if self.config.overseer else 0
+        if self.done < first:
+            return 1, self.config.stage1, 1.0 - self.done / first
+        return 2, self.config.stage2, 1.0 - (self.done - first) / max(self.config.stage2.steps, 1)
+
+    def play(self, contexts: Any) -> Rollout:
+        """Let the policies collaborate."""
+        second = self.feedback.policy if self.config.overseer else None
+        return rollouts.play(self.game, contexts, self.conversation.policy, second, self.config.t_max, self.generator)
+
+    def govern(self, contexts: Any) -> Tensor:
+        """What they agree on is what the markets play."""
+        return self.game.action(self.play(contexts).final)
+
+    def update(self) -> dict[str, float]:
+        """Meet contexts, collaborate on them, learn; returns what to log."""
+        config = self.config
+        number, stage, left = self.stage
+        if number == 2 and left == 1.0 and config.feedback_reference == "stage1":
+            self.feedback.reference = self.feedback.policy.copy()
+        contexts = self.game.contexts(config.batch, self.govern)
+        rollout = self.play(contexts)
+        kinds = self.game.kinds(contexts)
+        row: dict[str, float] = {"stage": number}
+        row |= {f"final/{name}": value for name, value in outcome(rollout.final_labels, kinds).items()}
+        row |= {f"first/{name}": value for name, value in outcome(rollout.labels[0], kinds).items()}
+        if config.overseer:
+            row |= {f"overseer/{name}": value for name, value in overseer(rollout, kinds).items()}
+            samples = rollouts.feedback_samples(rollout, self.feedback_rewards(rollout, stage), self.generator)
+            row |= {f"feedback/{name}": value for name, value in self._learn(self.feedback, samples, left).items()}
+        if number == 2:
+            samples = rollouts.conversation_samples(rollout, config.revision_share, self.generator)
+            learnt = self._learn(self.conversation, samples, left)
+            row |= {f"conversation/{name}": value for name, value in learnt.items()}
+        else:
+            row |= {f"conversation/{name}": float("nan") for name in ("reward", "kl", "entropy", "clip_fraction")}
+        self.done += 1
+        return row
+
+    def feedback_rewards(self, rollout: Rollout, stage: Stage) -> list[Tensor]:
+        """R_f of every message, round by round."""
+        out = []
+        for message in rollout.messages:
+            label = rewards.label_reward(message.feedback, message.labels)
+            form = rewards.format_reward(message.feedback)
+            variant = rewards.VARIANTS[stage.variant]
+            reward = rewards.feedback_reward(message.improvement, label, form, variant, self.config.weights)
+            needless = rewards.needless_trigger_penalty(message.feedback, message.labels, self.config.needless_penalty)
+            out.append(reward + needless)
+        return out
+
+    def _learn(self, learner: Learner, samples: rollouts.Samples, left: float) -> dict[str, float]:
+        config = self.config
+        learner.set_learning_rate(config.learning_rate * (left if config.anneal else 1.0))
+        return reinforce.update(
+            learner, samples, beta=config.beta, clip=config.clip, update_epochs=config.update_epochs,
+            minibatches=config.minibatches, max_grad_norm=config.max_grad_norm, generator=self.generator,
+        )  # fmt: skip
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the rest of the run depends on, besides the global generators."""
+        tensors = {
+            "markets": checkpoint.pack_bytes(self.game.live.snapshot()),
+            "generator": self.generator.get_state(),
+        }
+        state: dict[str, Any] = {"done": self.done}
+        for name, learner in self.learners.items():
+            packed, state[name] = checkpoint.pack_optimizer(learner.optimizer, f"{name}.optimizer")
+            tensors |= packed
+            for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
+                tensors |= {f"{name}.{role}.{key}": value for key, value in policy.state_dict().items()}
+        return tensors, state
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.done = state["done"]
+        self.game.live.restore(tensors["markets"].numpy().tobytes())
+        self.generator.set_state(tensors["generator"])
+        for name, learner in self.learners.items():
+            checkpoint.unpack_optimizer(learner.optimizer, tensors, state[name], f"{name}.optimizer")
+            for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
+                policy.load_state_dict(checkpoint.part(tensors, f"{name}.{role}."))
+
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """By name."""
+        return {"conversation": self.conversation, "feedback": self.feedback}
+
+
+def train(
+    config: Config, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True
+) -> dict[str, Any]:
+    """Train, write everything into the run's folder, evaluate; returns what evaluation.json holds.
+
+    Raises:
+        ScenarioError: a scenario that does not load. RunError: a folder or checkpoint that cannot be used, or a loss
+        that is not finite; checkpoints so far are kept.
+    """
+    scenario = swarm_env.load_scenario(config.scenario, config.overrides)
+    identity = {"trainer": "waltz", "config": config.fingerprint, "scenario": scenario.content_hash[:16]}
+    run = Run.resume(folder, identity) if resume else Run.create(folder, config.model_dump(mode="json"), identity)
+    trainer = Trainer(config)
+    with run, run.progress(trainer.updates, trainer.done, "updates", quiet) as show:
+        kept = run.load() if resume else None
+        if kept is not None:
+            trainer.restore(kept.tensors, kept.state)
+        else:
+            checkpoint.write(run.folder / "base.safetensors", weights(trainer), {"identity": identity})
+        while trainer.done < trainer.updates:
+            used = time.process_time()
+            row = trainer.update()
+            run.log(trainer.done, row, contexts_per_cpu_second=config.batch / (time.process_time() - used))
+            show(trainer.done, f"F1 {row['final/f1']:.3f}")
+            if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
+                run.save(trainer.done, *trainer.state())
+        checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})
+        results = pairs.evaluate(run.folder, config)
+        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+        checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
+        return results
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    """Of both policies, conversation.* and feedback.*."""
+    return {
+        f"{name}.{key}": value.detach()
+        for name, learner in trainer.learners.items()
+        for key, value in learner.policy.state_dict().items()
+    }
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """`swarm train waltz`."""
+    return command.run(arguments, load_config, train, pairs.table)

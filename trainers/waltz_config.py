@@ -1,0 +1,142 @@
+"""The settings of `swarm train waltz`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
+from trainers import rewards
+from trainers.games.live import GROUPS
+from trainers.games.market import check_shares
+from trainers.warm_start import Config as WarmStart
+
+VariantName = Literal["A", "B", "C", "D", "L"]
+
+
+class Stage(Section):
+    """A stage of training; `Stage1` and `Stage2` say what they are unless told otherwise."""
+
+    steps: int = Field(default=0, ge=0, le=1_000_000, description="updates; 0 leaves the stage out")
+    variant: VariantName = Field(default="A", description="terms of R_f, see trainers.rewards.VARIANTS")
+
+
+class Stage1(Stage):
+    """``stage1:``."""
+
+    steps: int = Field(default=100, ge=0, le=1_000_000, description="updates; 0 leaves the stage out")
+
+
+class Stage2(Stage):
+    """``stage2:``."""
+
+    steps: int = Field(default=150, ge=0, le=1_000_000, description="updates; 0 leaves the stage out")
+    variant: VariantName = Field(default="B", description="terms of R_f, see trainers.rewards.VARIANTS")
+
+
+class Config(Section):
+    """configs/waltz.yaml."""
+
+    scenario: str = Field(
+        default="alignment_waltz_targeted_feedback", min_length=1, description="a YAML file, or a shipped scenario's id"
+    )
+    overrides: tuple[str, ...] = Field(
+        default=(),
+        description="of the scenario's settings",
+        json_schema_extra={"allowed": "a list of key.path=value, as in [governance.audit_enabled=false]"},
+    )
+    populations: int = Field(default=64, ge=1, le=65_536, description="populations drawn around the scenario's")
+    population_spread: float = Field(default=0.5, ge=0, le=100, description="how far around; 0: only the scenario's")
+    num_envs: int = Field(default=1024, ge=16, le=1_000_000, description=f"markets, a multiple of {GROUPS}")
+    shares: dict[str, float] = Field(
+        default={"disguised": 0.3, "overt": 0.2, "sensitive": 0.2, "plain": 0.3},
+        description="of the kinds of proposals in a batch; {} as the markets have them",
+        json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
+    )
+    actor_sees_ledger: bool = Field(default=False, description="give the conversation policy what the overseer sees")
+    overseer: bool = Field(default=True, description="false: single-policy RL, without a feedback policy")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, draws and markets")
+
+    hidden: tuple[int, ...] = Field(
+        default=(64, 64),
+        description="units of the layers of either policy",
+        json_schema_extra={"allowed": "a list of at most 8 whole numbers in [1, 4096]"},
+    )
+    warm_start: WarmStart = Field(default_factory=WarmStart, description="where both policies start")
+    stage1: Stage1 = Field(
+        default_factory=Stage1, description="feedback policy alone; the conversation policy is frozen"
+    )
+    stage2: Stage2 = Field(default_factory=Stage2, description="both together")
+    alpha: float = Field(default=0.65, ge=0, le=100, description="weight of the dynamic improvement reward")
+    lam: float = Field(default=0.25, ge=0, le=100, description="weight of the label reward")
+    gamma: float = Field(default=0.1, ge=0, le=100, description="weight of the format reward")
+    needless_penalty: float = Field(default=0.0, ge=0, le=100, description="price of asking to revise a right answer")
+    t_max: int = Field(default=1, ge=1, le=16, description="most revisions of an answer")
+    revision_share: float = Field(default=0.5, ge=0, le=1, description="how often a last revision is learnt from")
+    feedback_reference: Literal["initial", "stage1"] = Field(
+        default="initial", description="of the feedback policy's KL term in stage 2"
+    )
+
+    batch: int = Field(default=4096, ge=2, le=10_000_000, description="contexts of an update")
+    minibatches: int = Field(default=4, ge=1, le=10_000, description="parts that a batch is cut into")
+    update_epochs: int = Field(default=1, ge=1, le=1000, description="passes over a batch")
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's, at the start")
+    anneal: bool = Field(default=True, description="let the learning rate fall to 0 in a straight line, in each stage")
+    beta: float = Field(default=0.01, ge=0, le=10, description="weight of the KL term")
+    clip: float = Field(default=0.2, gt=0, le=10, description="of the probability ratio")
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1e6, description="gradients are clipped to this norm")
+    threads: int = Field(default=1, ge=1, le=256, description="of torch; with a busy neighbour two are slower than one")
+    checkpoint_every: int = Field(default=25, ge=1, le=10**9, description="updates between two checkpoints")
+    eval_episodes: int = Field(default=256, ge=0, le=65_536, description="governed markets at the end; 0 for none")
+
+    @field_validator("overrides", "hidden", mode="before")
+    @classmethod
+    def as_tuple(cls, value: Any) -> Any:
+        """YAML has lists."""
+        return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+    @field_validator("hidden")
+    @classmethod
+    def sized(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        """Refuse networks that no machine could hold."""
+        if len(value) > 8 or not all(1 <= units <= 4096 for units in value):
+            raise faulty(Fault((), f"{list(value[:9])} are no layers", "at most 8 whole numbers in [1, 4096]"))
+        return value
+
+    @field_validator("shares")
+    @classmethod
+    def whole(cls, value: dict[str, float]) -> dict[str, float]:
+        """Refuse shares of unknown kinds, and those that do not add up."""
+        try:
+            check_shares(value or {"any": 1.0})
+        except ValueError as error:
+            raise faulty(Fault((), str(error), "kinds and shares that add up to 1")) from error
+        return value
+
+    @field_validator("num_envs")
+    @classmethod
+    def grouped(cls, value: int) -> int:
+        """Refuse what cannot be cut into groups."""
+        if value % GROUPS:
+            raise faulty(Fault((), f"{value} is not a multiple of {GROUPS}", f"a multiple of {GROUPS}"))
+        return value
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (16 hex digits) over every setting."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def weights(self) -> rewards.Weights:
+        """Of the terms of R_f."""
+        return rewards.Weights(self.alpha, self.lam, self.gamma)
+
+
+def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a YAML file, "key=value" overrides applied; ScenarioError names what is wrong with it."""
+    return load_settings(Config, path, overrides, example="scenario: alignment_waltz_targeted_feedback")
