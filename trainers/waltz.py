@@ -51,7 +51,7 @@ class Trainer:
         mixed = populations(self.scenario, config.populations, config.population_spread, config.seed)
         self.game = MarketGame(
             mixed, config.num_envs, config.seed * SEEDS_APART,
-            actor_sees_ledger=config.actor_sees_ledger, shares=config.shares,
+            actor_sees=config.actor_sees, shares=config.shares,
         )  # fmt: skip
         start = warm_start(self.game, config.hidden, config.warm_start, self.generator)
         self.conversation, self.feedback = (Learner(policy, config.learning_rate) for policy in start)
