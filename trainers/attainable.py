@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from trainers.games.live import Proposals
 from trainers.games.market import Sees, seen
 from trainers.judgement import f1, share
+from trainers.policies import linear
 
 
 class Classifier(NamedTuple):
@@ -54,11 +55,8 @@ def fit(
     sound, inputs = (contexts.p >= p_threshold).float(), features(contexts, sees)
     mean, std = inputs.mean(dim=0), inputs.std(dim=0) + 1e-6
     inputs = (inputs - mean) / std
-    first = nn.Linear(inputs.shape[1], hidden)
-    second, last = nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
-    for layer in (first, second, last):
-        nn.init.orthogonal_(layer.weight, 1.0, generator=generator)
-        nn.init.zeros_(layer.bias)
+    first, second = linear(inputs.shape[1], hidden, 1.0, generator), linear(hidden, hidden, 1.0, generator)
+    last = linear(hidden, 1, 1.0, generator)
     network = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
     cut, size = len(inputs) * 4 // 5, 1024
     steps = max(epochs * cut // size, 1)
@@ -68,7 +66,7 @@ def fit(
         rows = torch.randint(cut, (size,), generator=generator)
         loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], sound[rows])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         chance = network(inputs[cut:])[:, 0].sigmoid()

@@ -82,7 +82,7 @@ class Config(Section):
         default="initial", description="of the feedback policy's KL term in stage 2"
     )
 
-    batch: int = Field(default=4096, ge=2, le=10_000_000, description="contexts of an update")
+    batch: int = Field(default=2048, ge=2, le=10_000_000, description="contexts of an update")
     minibatches: int = Field(default=4, ge=1, le=10_000, description="parts that a batch is cut into")
     update_epochs: int = Field(default=1, ge=1, le=1000, description="passes over a batch")
     learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's, at the start")

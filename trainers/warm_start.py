@@ -27,7 +27,7 @@ class Config(Section):
     contexts: int = Field(default=30_000, ge=1, le=10_000_000, description="proposals to learn from")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's")
     surface_threshold: float = Field(
-        default=0.25, ge=-4, le=4, description="signal at which base accepts as often as not"
+        default=0.33, ge=-4, le=4, description="signal at which base accepts as often as not"
     )
     surface_noise: float = Field(default=0.8, gt=0, le=10, description="scale of its logistic noise, in signals")
     obedience: float = Field(
