@@ -292,10 +292,11 @@ def _compile(
     sources: list[Source] = list(scenario) if many else [scenario]  # type: ignore[arg-type, list-item]
     if many and len(sources) != num_envs:
         raise ValueError(f"{len(sources)} scenarios for {num_envs} environments; give one, or one for each")
-    loaded = [load_scenario(source) for source in sources]
-    distinct = list(dict.fromkeys(each.content_hash for each in loaded))
-    by_hash = {each.content_hash: each for each in loaded}
-    compiled = [compile_scenario(by_hash[key], learners) for key in distinct]
+    given = {id(source): load_scenario(source) for source in sources}  # one object given many times is one scenario
+    keys = {name: each.content_hash for name, each in given.items()}
+    by_hash = {keys[name]: each for name, each in given.items()}
+    distinct = {key: k for k, key in enumerate(by_hash)}
+    compiled = [compile_scenario(each, learners) for each in by_hash.values()]
     first = compiled[0]
     for other in compiled[1:]:
         shapes = [part.shape for part in other.initial], _learning(other), other.inbox, other.peers
@@ -306,7 +307,7 @@ def _compile(
             )
     scene = Scene(*(_stack(list(parts)) for parts in zip(*(each.scene for each in compiled), strict=True)))
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
-    which = np.array([distinct.index(each.content_hash) for each in loaded], dtype=np.int64)
+    which = np.array([distinct[keys[id(source)]] for source in sources], dtype=np.int64)
     return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
 
 

@@ -59,7 +59,7 @@ def govern(
     """One episode of each of `episodes` markets, every answer in them by the decider.
 
     Args:
-        scenarios: market b plays number b modulo their count, see `LiveMarkets`.
+        scenarios: spread over the markets, see `LiveMarkets`.
         seed: market b plays seed + b.
 
     Returns:

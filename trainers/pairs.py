@@ -35,7 +35,7 @@ class Trained(NamedTuple):
 
 
 def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
-    """The policies of a run: "policy", as trained, or "base", as training started.
+    """The policies of a run: "policy", as trained, "base", as training started, or "stage1", between the stages.
 
     Raises:
         RunError: no such file there, or a damaged one, or one of another run. ScenarioError: as for `load_config`.

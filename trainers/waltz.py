@@ -177,6 +177,8 @@ def train(
             row = trainer.update()
             run.log(trainer.done, row, contexts_per_cpu_second=config.batch / (time.process_time() - used))
             show(trainer.done, f"F1 {row['final/f1']:.3f}")
+            if config.overseer and trainer.done == config.stage1.steps:
+                checkpoint.write(run.folder / "stage1.safetensors", weights(trainer), {"identity": identity})
             if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
                 run.save(trainer.done, *trainer.state())
         checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})

@@ -22,8 +22,8 @@ from trainers.policies import MLPPolicy, Policy
 class Config(Section):
     """``warm_start:`` of configs/waltz.yaml."""
 
-    steps: int = Field(default=300, ge=0, le=100_000, description="updates of either clone; 0 starts from random ones")
-    batch: int = Field(default=2048, ge=1, le=1_000_000, description="contexts of an update")
+    steps: int = Field(default=200, ge=0, le=100_000, description="updates of either clone; 0 starts from random ones")
+    batch: int = Field(default=1024, ge=1, le=1_000_000, description="contexts of an update")
     contexts: int = Field(default=30_000, ge=1, le=10_000_000, description="proposals to learn from")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's")
     surface_threshold: float = Field(
