@@ -1,4 +1,4 @@
-"""The results of an evaluation, schema swarm-evaluation/1: summaries, comparisons, files."""
+"""The results of an evaluation, schema swarm-evaluation/2: summaries, comparisons, files."""
 
 from __future__ import annotations
 
