@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import swarm_env
+from swarm_env import statistics
 from swarm_env.evaluation import plan as planning
 from swarm_env.evaluation import play as playing
-from swarm_env.evaluation import statistics
 from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.plan import APART

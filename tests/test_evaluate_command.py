@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 import swarm_env
-from swarm_env import cli
+from swarm_env import cli, statistics
 from swarm_env.compile import compile_scenario
-from swarm_env.evaluation import statistics
 from swarm_env.evaluation.plan import APART
 from swarm_env.evaluation.policies import at_random
 from swarm_env.evaluation.protocol import Setting

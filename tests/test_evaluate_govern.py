@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 import swarm_env
-from swarm_env import AS_SCRIPTED, cli
-from swarm_env.evaluation import FIRST_SEED, governs, statistics
+from swarm_env import AS_SCRIPTED, cli, statistics
+from swarm_env.evaluation import FIRST_SEED, governs
 from swarm_env.evaluation import play as playing
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.oversight import RECORD, SIGNAL, VIEW

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from swarm_env import statistics
 from swarm_env.evaluation.plan import FIRST_SEED, MODES, PRIMARY, Evaluation, Plan, evaluate
 from swarm_env.evaluation.protocol import Governing, PolicyError, Setting, governs
 from swarm_env.evaluation.store import SCHEMA, EvaluationError
@@ -27,4 +28,5 @@ __all__ = [
     "Trained",
     "evaluate",
     "governs",
+    "statistics",
 ]

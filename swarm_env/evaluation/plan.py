@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarm_env import statistics
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, compile_scenario, select
-from swarm_env.evaluation import results, statistics, store
+from swarm_env.evaluation import results, store
 from swarm_env.evaluation.measure import FOCAL, NAMES, Measures, Unit
 from swarm_env.evaluation.play import batch_size, compiled_for, play, setting_of
 from swarm_env.evaluation.policies import SCRIPTS, parse

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from swarm_env import __version__
-from swarm_env.evaluation import statistics
+from swarm_env import __version__, statistics
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.store import Run, to_json
 from swarm_env.recording import RecordingError, Whole, number

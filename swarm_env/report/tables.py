@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from swarm_env.report.estimate import effect_size, estimate
+from swarm_env import statistics
+from swarm_env.report.estimate import defined, estimate
 from swarm_env.report.evaluation import Evaluation, Record
 from swarm_env.report.markup import folded, interval, listing, number, table
 from swarm_env.report.series import Series
@@ -89,7 +90,7 @@ def estimate_of(differences: Sequence[float]) -> tuple[str, ...]:
 
     values = np.array(differences, float)
     e = estimate(values)
-    return str(e.n), number(e.mean), interval(e.low, e.high), number(effect_size(values))
+    return str(e.n), number(e.mean), interval(e.low, e.high), number(statistics.effect_size(defined(values)))
 
 
 def of_criteria(series: Sequence[Series], evaluations: Sequence[Evaluation]) -> str:
