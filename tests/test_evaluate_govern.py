@@ -22,6 +22,7 @@ from tests.market import RICH
 
 SHORT = ["simulation.n_epochs=3", "simulation.steps_per_epoch=5"]
 WALTZ = "alignment_waltz_targeted_feedback"
+SEATS = ["honest_2", "opportunistic_1", "deceptive_1", "adversarial_1"]  # rows of learners are no agent numbers
 FEEDBACK = ("feedback_trigger_rate", "revisions_per_decision")
 Decide = Callable[[NDArray[np.float32], NDArray[np.float32]], Any]
 
@@ -79,14 +80,14 @@ def test_who_answers_for_all_decides_what_is_accepted() -> None:
 
 def test_a_rule_governs_as_it_does_in_a_market_played_by_hand() -> None:
     """The rule is told again, slot by slot, from observations and ledger of a batch of its own."""
-    found = swarm_env.evaluate({"wary": wary}, short(), 4, 1, seats="honest_*")
-    venv = swarm_env.vector_env(short(), 4, "honest_*", seed=FIRST_SEED, record=True)
+    found = swarm_env.evaluate({"wary": wary}, short(), 4, 1, seats=SEATS)
+    venv = swarm_env.vector_env(short(), 4, SEATS, seed=FIRST_SEED, record=True)
     seen, _ = venv.reset()
     names, deals = venv.compiled.feature_names, []
     slots = range(venv.compiled.inbox)
     signal = [names.index(f"inbox_{k}.signal") for k in slots]
     for _ in range(15):
-        actions = np.full((4, 3, len(venv.compiled.nvec)), AS_SCRIPTED)
+        actions = np.full((4, 4, len(venv.compiled.nvec)), AS_SCRIPTED)
         ledger = venv.ledger()
         for k in slots:
             actions[:, :, k] = (seen["observation"][:, :, signal[k]] > 0) & (ledger[:, :, k, 1] > 0.45)

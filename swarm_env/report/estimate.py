@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
 
 def defined(values: Floats) -> Floats:
     """Those that are."""
-    kept = np.asarray(values, float)
+    kept: Floats = np.asarray(values, float)
     return kept[np.isfinite(kept)]
 
 
