@@ -1,4 +1,4 @@
-"""The `swarm` command: run, analyze, report, validate, list, train, evaluate. Each loads only what it needs.
+"""The `swarm` command: run, analyze, report, validate, list, train, evaluate, reproduce. Each loads only what it needs.
 
 Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
 """
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands.add_parser("report", help="runs and evaluations as one HTML file, with an episode player"))
     _add_train(commands.add_parser("train", help="train policies in a scenario"))
     _add_evaluate(commands.add_parser("evaluate", help="judge policies in chosen seats, on paired seeds"))
+    _add_reproduce(commands.add_parser("reproduce", help="train and judge all that a paper's tables need, over seeds"))
     return parser
 
 
@@ -192,3 +193,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from swarm_env.evaluation.command import main as evaluate
 
     return evaluate(arguments)
+
+
+def _add_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the study: macpo")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="of every training (default: 5)")
+    parser.add_argument("--workers", type=int, default=1, metavar="W", help="trainings at a time (default: 1)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="runs and results; the same command resumes (default: below runs/)"
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny trainings, to see that all of it works")
+    parser.set_defaults(command=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    try:
+        from trainers.reproduce import main as reproduce
+    except ModuleNotFoundError as error:
+        raise ImportError(f"swarm reproduce needs {error.name}: pip install 'swarm-env[train,eval]'") from error
+    return reproduce(arguments)

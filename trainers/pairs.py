@@ -46,7 +46,7 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
     if not isinstance(said, dict) or said.get("trainer") != "waltz" or said.get("config") != config.fingerprint:
         raise RunError(f"{folder}: {which}.safetensors is not what 'swarm train waltz' wrote for this config.yaml")
     scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-    rules = MarketRules(scenario.market.safety_threshold, config.actor_sees_ledger)
+    rules = MarketRules(scenario.market.safety_threshold, config.actor_sees)
     for name, inputs in (("conversation", rules.actor_inputs), ("feedback", rules.overseer_inputs)):
         found = _inputs(checkpoint.part(kept.tensors, f"{name}."))
         if found not in (None, inputs):

@@ -1,0 +1,32 @@
+"""`swarm reproduce NAME`: a paper's tables, from trainings over several seeds to the note, by one command.
+
+A study is a module with ``study(out, seeds, workers, quick) -> list[Path]``: it trains what `out` does not hold yet
+(`trainers.reproduce.jobs`), and writes tables, figures and the note; what it returns are the files it wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from importlib import import_module
+from pathlib import Path
+
+#: Studies by name, and the module of each.
+STUDIES: dict[str, str] = {"macpo": "trainers.reproduce.macpo"}
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """`swarm reproduce`; ValueError for a study that there is not, or numbers that make no sense."""
+    name: str = arguments.name
+    if name not in STUDIES:
+        near = difflib.get_close_matches(name, STUDIES, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise ValueError(f"reproduce: unknown study {name!r}; allowed: {', '.join(STUDIES)}{hint}")
+    for option, most in (("seeds", 1000), ("workers", 256)):
+        value = getattr(arguments, option)
+        if not 1 <= value <= most:
+            raise ValueError(f"reproduce: --{option} {value} is out of range; allowed: a whole number in [1, {most}]")
+    out = Path(arguments.out or Path("runs") / f"reproduce_{name}{'_quick' if arguments.quick else ''}")
+    for path in import_module(STUDIES[name]).study(out, arguments.seeds, arguments.workers, arguments.quick):
+        print(f"wrote {path}")
+    return 0
