@@ -172,7 +172,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", action="append", default=[], metavar="NAME=SPEC",
-        help="scripts, random, an archetype, module:function, or a training run's folder; repeat",
+        help="scripts, random, an archetype, module:function, a training run's FOLDER or FOLDER#PART; repeat",
     )  # fmt: skip
     parser.add_argument("--scenario", action="append", default=[], metavar="FILE", help="a file, or an id; repeat")
     parser.add_argument("--episodes", type=int, default=64, metavar="N", help="of each seed (default: 64)")

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"scenario"},
     {"contact_graph", "catalog"},
     {"compile"},
-    {"metrics", "render", "analysis", "spaces", "oversight"},
+    {"metrics", "render", "analysis", "spaces", "oversight", "statistics"},
     {"snapshot", "deals", "events", "tally", "criteria", "recording"},
     {"episode"},
     {"market_v1", "batch", "simulate", "report"},

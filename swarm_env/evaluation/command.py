@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from swarm_env.core.compiled import is_warm
+from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.measure import BACKGROUND
 from swarm_env.evaluation.plan import FIRST_SEED, Plan
 
@@ -73,8 +74,9 @@ def _levels(results: dict[str, Any], scenario: str) -> Table:
         f"{settings['seeds']} seeds of {settings['episodes']} episodes"
     )
     table = _table(title, "metric", "policy", "mean", "95 % interval", "sd", "IQM")
-    shown = list(dict.fromkeys([*settings["primary"], BACKGROUND]))
     rows = {(row["metric"], row["policy"]): row for row in results["summary"] if row["scenario"] == scenario}
+    overseen = [name for (name, _), row in rows.items() if name in OVERSIGHT and row["n"]]
+    shown = list(dict.fromkeys([*settings["primary"], BACKGROUND, *overseen]))
     for metric in shown:
         for k, policy in enumerate(results["policies"]):
             row = rows[metric, policy["name"]]

@@ -1,4 +1,4 @@
-"""The results of an evaluation, schema swarm-evaluation/1: summaries, comparisons, files."""
+"""The results of an evaluation, schema swarm-evaluation/2: summaries, comparisons, files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from swarm_env import __version__
-from swarm_env.evaluation import statistics
+from swarm_env import __version__, statistics
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.store import Run, to_json
 from swarm_env.recording import RecordingError, Whole, number

@@ -25,7 +25,7 @@ try:
 except ImportError:  # not everywhere
     fcntl = None
 
-SCHEMA = "swarm-evaluation/1"
+SCHEMA = "swarm-evaluation/2"
 UNITS = "units.jsonl"
 Key = tuple[str, str, int]  # policy, scenario, seed
 Run = dict[str, Any]
