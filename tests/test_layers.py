@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
     {"market_v1", "batch", "simulate", "report"},
     {"adapters"},
     {"testing", "evaluation"},
+    {"study", "sweep"},
     {"commands", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
