@@ -77,7 +77,7 @@ def _check_note(note: str) -> None:
         assert f"- {bullet}" in note or f"| `{bullet}` |" in note, bullet
     assert "`swarm study small.yaml --seeds 3 --episodes 2`, 2023-11-14" in note
     assert "swarm reproduce waltz" in note
-    assert "words: It reads better.. Why not" in note
+    assert "words: It reads better. Why not: The market has no words. Tested by: swarm reproduce waltz." in note
     assert str(ROOT) not in note
     for row in [line for line in note.splitlines() if line.startswith("|")]:
         assert row.endswith("|")

@@ -84,7 +84,11 @@ def test_cells_are_the_scenarios_that_their_settings_make() -> None:
 
 
 GRIDS: list[tuple[str, list[str], list[str]]] = [
-    ("svg", ["governance.audit_probability=0,1"], ["governance.audit_probability", "95 % interval", "scenario as it is"]),
+    (
+        "svg",
+        ["governance.audit_probability=0,1"],
+        ["governance.audit_probability", "95 % interval", "scenario as it is"],
+    ),
     ("svg", ["governance.audit_enabled=true,false"], ["true", "false"]),
     ("png", ["payoff.h=2"], []),
     ("pdf", ["payoff.h=1,2", "payoff.theta=.4", "governance.audit_enabled=true"], []),

@@ -1,14 +1,13 @@
-"""Means over seeds with bootstrap intervals, and paired differences."""
+"""Means over seeds with bootstrap intervals, and paired differences, as evaluations have them; without scipy."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-RESAMPLES = 2000  #: of the bootstrap
+from swarm_env.evaluation import statistics
+from swarm_env.evaluation.statistics import Floats
 
 
 class Estimate(NamedTuple):
@@ -27,13 +26,11 @@ def estimate(values: Floats) -> Estimate:
     kept = kept[np.isfinite(kept)]
     if len(kept) < 2:
         return Estimate(len(kept), float(kept[0]) if len(kept) else np.nan, np.nan, np.nan, np.nan)
-    draws = np.random.default_rng(0).integers(0, len(kept), (RESAMPLES, len(kept)))
-    low, high = np.percentile(kept[draws].mean(axis=1), [2.5, 97.5])
-    return Estimate(len(kept), float(kept.mean()), float(kept.std(ddof=1)), float(low), float(high))
+    low, high = statistics.stratified_interval([kept], np.mean)
+    return Estimate(len(kept), float(kept.mean()), float(kept.std(ddof=1)), low, high)
 
 
 def effect_size(differences: Floats) -> float:
     """Mean over sample sd of the paired differences (Cohen's d_z); NaN where they do not vary."""
-    kept = differences[np.isfinite(differences)]
-    sd = float(kept.std(ddof=1)) if len(kept) > 1 else 0.0
-    return float(kept.mean()) / sd if sd > 0 else float("nan")
+    kept = np.asarray(differences, float)
+    return statistics.effect_size(kept[np.isfinite(kept)])

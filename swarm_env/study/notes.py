@@ -12,7 +12,7 @@ from typing import Any
 from swarm_env.evaluation.store import to_json
 from swarm_env.recording import Whole
 from swarm_env.study import interpretation
-from swarm_env.study.annotation import ALWAYS_ON, BASELINE, TARGETED, Annotation, Role
+from swarm_env.study.annotation import ALWAYS_ON, BASELINE, TARGETED, Annotation, Claim, Role
 from swarm_env.study.claims import REFUTED, SUPPORTED, UNDECIDED, UNTESTABLE, VERDICTS, Finding
 from swarm_env.study.plan import Found
 from swarm_env.study.reading import Reader, interval, joined, p_text, text
@@ -129,7 +129,7 @@ def _claims(found: Found) -> list[str]:
     tested = [finding for finding in found.findings if finding.claim.testable]
     for finding in tested:
         claim = finding.claim
-        words = f"{claim.id}: {_line(claim.text)}" + (f" ({claim.source})" if claim.source else "")
+        words = f"{claim.id}: {_line(claim.text)}{_source(claim)}"
         undefined = f"; undefined on {finding.undefined} seeds" if finding.undefined else ""
         numbers = f"{text(finding.estimate)} {interval(finding._asdict())}{undefined}; {_levels(finding)}"
         rows.append(_row(words, _test(finding), _expected(finding), numbers, p_text(finding.p_holm), finding.verdict))
@@ -142,12 +142,16 @@ def _claims(found: Found) -> list[str]:
     others = [finding.claim for finding in found.findings if not finding.claim.testable]
     if others:
         lines = [
-            f"- {claim.id}: {_line(claim.text)}{f' ({claim.source})' if claim.source else ''}. Why not: "
-            f"{_line(str(claim.reason))}" + (f" Tested by: {claim.tested_by}." if claim.tested_by else "")
+            f"- {claim.id}: {_line(claim.text)}{_source(claim)} Why not: {_line(str(claim.reason))}"
+            + (f" Tested by: {claim.tested_by}." if claim.tested_by else "")
             for claim in others
         ]
         said += ["Not testable here:", "\n".join(lines)]
     return said
+
+
+def _source(claim: Claim) -> str:
+    return f" ({claim.source})" if claim.source else ""
 
 
 def _levels(finding: Finding) -> str:
