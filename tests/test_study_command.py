@@ -183,5 +183,5 @@ def test_numbers_in_text() -> None:
         "-2.0e-05",
     ]
     lines = compact({"a": 1.23456789, "rows": [{"x": float("nan")}, {"x": 2.0}], "none": []})
-    assert json.loads(lines) == {"a": 1.23457, "rows": [{"x": None}, {"x": 2.0}], "none": []}
+    assert json.loads(lines) == {"a": 1.2346, "rows": [{"x": None}, {"x": 2.0}], "none": []}
     assert len(lines.splitlines()) == 8

@@ -23,7 +23,7 @@ def progress(word: str, total: int, quiet: bool) -> Iterator[Callable[[int, int]
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def output(quiet: bool) -> Console:
-    """Standard output; wide when it is no terminal, so that what a file gets is not folded at 80 characters."""
+def output(quiet: bool, width: int = 160) -> Console:
+    """Standard output; of that width when it is no terminal, so that what a file gets is not folded at 80 characters."""
     console = Console(quiet=quiet)
-    return console if console.is_terminal else Console(quiet=quiet, width=160)
+    return console if console.is_terminal else Console(quiet=quiet, width=width)

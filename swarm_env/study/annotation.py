@@ -241,6 +241,7 @@ class Annotation(Listed):
     metrics: tuple[str, ...] = Field(
         default=(), description="shown besides the standard ones", json_schema_extra={"allowed": "a list of metrics"}
     )
+    reading: str = Field(default="", description="what a person makes of the numbers; shown as such, never computed")
     claims: tuple[Claim, ...] = Field(description="what to test", json_schema_extra={"allowed": "a list of claims"})
 
     @model_validator(mode="after")

@@ -151,7 +151,7 @@ def _levers(reader: Reader) -> list[str]:
             if not clear:
                 said.append(f"{lever} adds nothing clear to the others here: try it stronger, or leave it out")
             elif all(change.good > 0 for change in clear):
-                said.append(f"{lever} only does harm beside the others here: {joined(clear)} without it")
+                said.append(f"{lever} helps by no measure beside the others here: {joined(clear)} without it")
             else:
                 said.append(f"keep {lever}, and see what it costs: {joined(clear)} without it")
     return said

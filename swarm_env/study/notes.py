@@ -23,7 +23,7 @@ REACH = (
     "reputation, trust, freezes, quarantine and what is taken from whom. A clear change may be too small to matter: "
     "read its size."
 )
-DIGITS = 6  #: significant, of the numbers in the note's JSON; results.json has all
+DIGITS = 5  #: significant, of the numbers in the note's JSON; results.json has all
 ARM_COLUMNS = (
     "toxicity_rate",
     "quality_gap",
@@ -56,7 +56,7 @@ def compact(document: dict[str, Any]) -> str:
     lines = []
     for key, value in to_json(_rounded(document)).items():
         if isinstance(value, list) and value:
-            rows = ",\n".join("  " + json.dumps(row, allow_nan=False) for row in value)
+            rows = ",\n".join("  " + json.dumps(row, allow_nan=False, separators=(",", ":")) for row in value)
             lines.append(f" {json.dumps(key)}: [\n{rows}\n ]")
         else:
             lines.append(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
@@ -84,6 +84,7 @@ def render(annotation: Annotation, found: Found, command: str) -> str:
         "### Interpretation",
         "\n".join(f"- {answer.question} {answer.text}" for answer in interpretation.answers(reader)),
         REACH,
+        *([f"Read by hand, after the run: {_line(annotation.reading)}"] if annotation.reading else []),
         "### Next Iteration",
         *_next(reader),
         *_paper(annotation),

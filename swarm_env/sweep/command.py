@@ -30,8 +30,9 @@ def main(arguments: argparse.Namespace) -> int:
     require_fresh(out, arguments.resume, KIND)
     with progress("sweeping", sweep.paired.num_units, arguments.quiet) as update:
         found = sweep.run(out, update)
-    console = output(arguments.quiet)
-    console.print(_table(sweep, found))
+    table = _table(sweep, found)
+    console = output(arguments.quiet, max(160, sum(len(str(column.header)) + 2 for column in table.columns)))
+    console.print(table)
     console.print(LEGEND, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     files = list(found.files)
     try:
