@@ -24,6 +24,6 @@ def progress(word: str, total: int, quiet: bool) -> Iterator[Callable[[int, int]
 
 
 def output(quiet: bool, width: int = 160) -> Console:
-    """Standard output; of that width when it is no terminal, so that what a file gets is not folded at 80 characters."""
+    """Standard output; as wide as that when it is no terminal, so that a file gets no lines folded at 80 characters."""
     console = Console(quiet=quiet)
     return console if console.is_terminal else Console(quiet=quiet, width=width)
