@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm_env.sweep.grid import MAX_COUNT, Axis, GridError, cells, parse_axis, parse_grid
@@ -33,6 +33,7 @@ def test_a_list_is_read_as_yaml() -> None:
     assert parse_axis("a=1,true").values == (1, True)
 
 
+@settings(max_examples=60)
 @given(decimals, decimals, st.integers(2, 40))
 def test_ranges_keep_their_ends_their_count_and_their_order(start: Decimal, stop: Decimal, count: int) -> None:
     text = f"a={start}:{stop}:{count}"
@@ -48,6 +49,7 @@ def test_ranges_keep_their_ends_their_count_and_their_order(start: Decimal, stop
     assert all(value == pytest.approx(float(start) + k * step, abs=1e-9) for k, value in enumerate(values))
 
 
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.integers(-99, 99), st.booleans(), st.sampled_from(["ring", "star"])), min_size=1))
 def test_lists_come_back(values: list[int | bool | str]) -> None:
     text = "a=" + ",".join(str(v).lower() if isinstance(v, bool) else str(v) for v in values)
@@ -59,6 +61,7 @@ def test_lists_come_back(values: list[int | bool | str]) -> None:
         assert parse_axis(text).values == tuple(values)
 
 
+@settings(max_examples=60)
 @given(st.text(max_size=30))
 def test_any_text_is_an_axis_or_a_clear_error(text: str) -> None:
     said = ""
@@ -74,6 +77,7 @@ def test_any_text_is_an_axis_or_a_clear_error(text: str) -> None:
         assert axis.key
 
 
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_cells_are_the_product_the_last_axis_fastest(sizes: list[int]) -> None:
     axes = [Axis(f"k{i}", tuple(range(size))) for i, size in enumerate(sizes)]
