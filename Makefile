@@ -20,7 +20,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study parity rllib golden clean \
+.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study parity rllib golden study clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
+	@echo "study                    swarm study on every annotation in research/annotations/, into research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
@@ -111,6 +112,9 @@ $(PARITY)/.ready: pyproject.toml
 
 ppo-study: $(READY)
 	$(BIN)/python research/ppo_incentives.py
+
+study: $(READY)
+	@for file in research/annotations/*.yaml; do $(BIN)/python -m swarm_env study $$file --resume || exit 1; done
 
 parity: $(PARITY)/.ready
 	$(PARITY)/bin/python -m tests.parity --write
