@@ -58,7 +58,7 @@ BEYOND: dict[str, tuple[str, ...]] = {
 }
 #: For a look at whether all of it works.
 QUICK = (
-    "overrides=[simulation.n_epochs=4]", "num_envs=32", "batch=256", "populations=4", "warm_start.contexts=2000",
+    "overrides=[simulation.n_epochs=4]", "num_envs=256", "batch=256", "populations=4", "warm_start.contexts=2000",
     "warm_start.steps=60", "stage1.steps=5", "stage2.steps=5",
 )  # fmt: skip
 
