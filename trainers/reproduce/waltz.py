@@ -17,7 +17,7 @@ from trainers import attainable, baselines, governed, pairs
 from trainers.checkpoint import write_whole
 from trainers.games.market import MarketGame, populations
 from trainers.governed import HELD_OUT, Decider
-from trainers.reproduce import jobs, waltz_tables
+from trainers.reproduce import jobs, waltz_market, waltz_tables
 from trainers.reproduce.jobs import Job
 from trainers.waltz_config import Config
 
@@ -83,9 +83,8 @@ def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
     trainings = plan(seeds, quick)
     jobs.run(trainings, out, workers)
     names = [(job.name, job.seed) for job in trainings]
-    left = [
-        (out, *one) for one in [("shared", seed) for seed in range(seeds)] + names if not _scores(out, *one).exists()
-    ]
+    every = [(kind, seed) for kind in ("shared", "market") for seed in range(seeds)] + names
+    left = [(out, *one) for one in every if not _scores(out, *one).exists()]
     print(f"{len(left)} runs are to be judged")
     if workers > 1 and left:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -105,6 +104,9 @@ def _judge(one: tuple[Path, str, int]) -> None:
     """Write the scores of a run's rows: row -> metric -> value; undefined is None."""
     out, name, seed = one
     torch.set_num_threads(1)
+    if name == "market":
+        waltz_market.judge(out, seed)
+        return
     rows = _shared_rows(out, seed) if name == "shared" else _rows(out, name, seed)
     plain = {row: {key: None if x != x else x for key, x in values.items()} for row, values in rows.items()}
     write_whole(_scores(out, name, seed), (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())

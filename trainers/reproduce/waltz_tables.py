@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from swarm_env.evaluation import statistics
 from trainers.checkpoint import write_whole
 from trainers.games.market import KINDS
+from trainers.reproduce import waltz_market
 from trainers.reproduce.tables import cell, insert, markdown
 
 Scores = Mapping[tuple[str, int], Mapping[str, Mapping[str, float | None]]]
@@ -145,6 +146,8 @@ def write(out: Path, scores: Scores, note: Path | None, figures: Path) -> list[P
         table(scores, [(h, n, "trained") for h, n in ABLATIONS], (*DECISIONS, *FEEDBACK[:4])),
         "\n#### Reward variants, feedback policy alone (the paper's Fig. 2)\n", first_stages(out),
         "\n#### Populations that no training saw\n", table(scores, _unseen(scores), DECISIONS[:3]),
+        "\n#### The governed market: who answers every proposal, under which levers\n",
+        waltz_market.table(out, seeds),
     ]  # fmt: skip
     text = "\n".join(parts)
     target = out / "results.md"
