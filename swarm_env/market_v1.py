@@ -30,6 +30,7 @@ from swarm_env.scenario import Scenario
 from swarm_env.spaces import MaskedMultiDiscrete
 
 RENDER_MODES = ("human", "ansi", "rgb_array")
+_NO_INFO = dict.fromkeys(INFO, 0.0)  # an agent's infos of a step in which nothing happened to it
 
 
 class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
@@ -83,6 +84,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._actions = np.zeros((1, self.compiled.num_learners, len(self.compiled.nvec)), dtype=np.int64)
         self._episodes = 0  # started since the seed was set
         self._learners = np.flatnonzero(self.compiled.scene.seats["learner"][0] >= 0)
+        self._played = self._state.rows["step"]  # (1,), a view
         self._make_spaces()
 
     def _make_spaces(self) -> None:
@@ -187,7 +189,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             self.render()
 
     def _is_over(self) -> bool:
-        steps, played = self.scenario.num_steps, int(self._state.rows["step"][0])
+        steps, played = self.compiled.scenario.num_steps, int(self._played[0])
         return played >= (steps if self.max_cycles is None else min(self.max_cycles, steps))
 
     def _explain(self, actions: Mapping[str, Any]) -> str:
@@ -210,11 +212,15 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
 
     def _infos(self) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
         """Infos, empty if nobody asked for them, and rewards."""
-        agents, rows = self.possible_agents, self._view.info[0].tolist()
+        agents, rows = self.possible_agents, self._view.info[0]
         rewards = dict(zip(agents, self._view.reward[0].tolist()))  # noqa: B905
-        if not rows:
+        if not len(rows):
             return {agent: {} for agent in agents}, rewards
-        return {agent: dict(zip(INFO, row)) for agent, row in zip(agents, rows)}, rewards  # noqa: B905
+        infos = [_NO_INFO.copy() for _ in agents]
+        learners, places = rows.nonzero()  # few: most of what can happen to an agent does not happen in most steps
+        for learner, place, value in zip(learners.tolist(), places.tolist(), rows[learners, places].tolist()):  # noqa: B905
+            infos[learner][INFO[place]] = value
+        return dict(zip(agents, infos)), rewards  # noqa: B905
 
     def state(self) -> NDArray[np.float32]:
         """The market as a whole, for centralised critics: float32 (S,), no latent quality, conduct or archetype."""
