@@ -119,7 +119,7 @@ class MarketVectorEnv:
             rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        self._each(lambda lo, hi: step.reset(self._scene, self._initial, self.state_tables, self._view, lo, hi))
+        self._each(lambda lo, hi: step.reset_unchecked(self._scene, self._initial, self.state_tables, self._view, lo, hi))
         self._forget()
         return self._observations(), {}
 
@@ -155,7 +155,7 @@ class MarketVectorEnv:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != shape:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
-        self._each(lambda lo, hi: step.advance(self._scene, self.state_tables, self._view, chosen, lo, hi))
+        self._each(lambda lo, hi: step.advance_unchecked(self._scene, self.state_tables, self._view, chosen, lo, hi))
         rewards = self._view.reward.copy()
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
@@ -176,7 +176,7 @@ class MarketVectorEnv:
         tables.rows["episode"][rows] += 1
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for run in np.split(rows, breaks):  # the kernel takes ranges
-            step.reset(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+            step.reset_unchecked(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
 
     def _forget(self) -> None:

@@ -23,6 +23,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from swarm_env import catalog
 from swarm_env.catalog import Source
 from swarm_env.compile import Learners, compile_scenario
+from swarm_env.core import step
 from swarm_env.core.features import INFO
 from swarm_env.core.types import State, View
 from swarm_env.deals import settled
@@ -142,7 +143,8 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             row["seed"] = self.scenario.simulation.seed
         row["episode"] = self._episodes
         self._episodes += 1
-        self.compiled.reset(self._state, self._view, 0, 1)
+        compiled = self.compiled
+        step.reset_unchecked(compiled.scene, compiled.initial, self._state, self._view, 0, 1)
         self.agents = list(self.possible_agents)
         self._show()
         return self._observations(), self._infos()[0]
@@ -174,7 +176,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             np.concatenate(chosen, out=self._actions.reshape(-1))  # faster than an assignment for each agent
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ValueError(self._explain(actions)) from error
-        self.compiled.advance(self._state, self._view, self._actions, 0, 1)
+        step.advance_unchecked(self.compiled.scene, self._state, self._view, self._actions, 0, 1)
         over = self._is_over()
         if over:
             self.agents = []
