@@ -28,7 +28,7 @@ from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
-FORMAT = 2  #: of a snapshot
+FORMAT = 3  #: of a snapshot
 #: The tables that the future depends on; outcomes and deals say what the last step did.
 MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in ("outcomes", "deals"))
 
@@ -120,7 +120,8 @@ class MarketVectorEnv:
             rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        self._each(lambda lo, hi: step.reset_unchecked(self._scene, self._initial, self.state_tables, self._view, lo, hi))
+        tables = self._scene, self._initial, self.state_tables, self._view
+        self._each(lambda lo, hi: step.reset_unchecked(*tables, lo, hi))
         self._begin()
         return self._observations(), {}
 
@@ -156,7 +157,8 @@ class MarketVectorEnv:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != shape:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
-        self._each(lambda lo, hi: step.advance_unchecked(self._scene, self.state_tables, self._view, chosen, lo, hi))
+        tables = self._scene, self.state_tables, self._view
+        self._each(lambda lo, hi: step.advance_unchecked(*tables, chosen, lo, hi))
         rewards = self._view.reward.copy()
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
