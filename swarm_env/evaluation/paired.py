@@ -130,7 +130,7 @@ class Paired:
             for e, (row, verdicts) in enumerate(measures.episodes(record)):
                 deals = {name: c[record.start[e] : record.start[e + 1]] for name, c in record.deals.items()}
                 yield {
-                    **row,
+                    **{name: row[name] for name in COLUMNS},  # nobody oversees scripts
                     **interventions(deals, scenario.market.safety_threshold),
                     **_by_role(scenario, record, e, deals),
                     **{f"passed.{verdict.name}": float(verdict.passed) for verdict in verdicts},
