@@ -23,11 +23,11 @@ from trainers.waltz_config import Config
 
 NOTE = Path("research/notes/waltz_results.md")
 FIGURES = Path("docs")
-EPISODES = 256  #: held-out markets of a row
+EPISODES = 128  #: held-out markets of a row
 APART = 2**20  #: held-out market seeds between two of the study's seeds
 LABELLED = 2_000  #: proposals that the safeguard has learnt from
-MANY = 150_000  #: proposals that the attainable decisions are estimated from
-FEWER = 3  #: seeds of the settings beyond the paper's tables
+MANY = 60_000  #: proposals that the attainable decisions are estimated from
+FEWER = 2  #: seeds of the settings beyond the paper's tables
 
 L = ("stage1.variant=L", "stage2.variant=L")
 SINGLE = ("overseer=false", "stage2.steps=250")
@@ -47,7 +47,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 #: And beyond them, over FEWER seeds.
 BEYOND: dict[str, tuple[str, ...]] = {
     "t_max_2": ("t_max=2",),
-    "t_max_2_L": ("t_max=2", *L),
     "needless_.1": (*L, "needless_penalty=0.1"),
     "needless_.3": (*L, "needless_penalty=0.3"),
     "harmful_25": (*L, "shares={disguised: 0.15, overt: 0.1, sensitive: 0.3, plain: 0.45}"),

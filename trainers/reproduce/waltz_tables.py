@@ -48,7 +48,6 @@ ABLATIONS: tuple[tuple[str, str], ...] = (
     ("D, then D (no DIR)", "variant_D"),
     ("one stage, A", "one_stage"),
     ("T_max 2, A then B", "t_max_2"),
-    ("T_max 2, L", "t_max_2_L"),
     ("L, needless trigger -.1", "needless_.1"),
     ("L, needless trigger -.3", "needless_.3"),
     ("L, a quarter of the batch harmful", "harmful_25"),
