@@ -188,3 +188,10 @@ def test_feedback_alone_learns_and_joint_training_beats_it() -> None:
     start, alone, both = (one["f1"] for one in found)
     assert start + 0.05 < alone < both - 0.02, (start, alone, both)
     assert found[1]["label_accuracy_any"] > found[0]["label_accuracy_any"] + 0.1
+
+
+def test_a_report_shows_the_curves_and_the_last_table(whole: Path, tmp_path: Path) -> None:
+    assert cli.main(["report", str(whole), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    for shown in ("base, untrained overseer", "trigger_plain", "overseer/label_accuracy", "total_welfare"):
+        assert shown in page, shown
