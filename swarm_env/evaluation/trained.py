@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     """A kind of training run."""
 
     load: Callable[[Path, str], Trained]  # folder and part; "" is what the training was for
-    parts: tuple[str, ...] = ()  # what else can be asked for
+    parts: tuple[str, ...] | None = ()  # what else can be asked for; None: it depends on the run, and `load` knows
 
 
 def _ppo(folder: Path, part: str) -> Trained:
@@ -85,8 +85,24 @@ def _waltz(folder: Path, part: str) -> Trained:
     )
 
 
+def _macpo(folder: Path, part: str) -> Trained:
+    """A run of `swarm train macpo`: its student, or another of its policies by name, such as teacher_1."""
+    weak_to_strong, governed = _trainers("weak_to_strong"), _trainers("governed")
+    policy = weak_to_strong.load(folder, part or "student")
+    return Trained(
+        policy.identity["scenario"],
+        None,
+        lambda setting: Governing(governed.deployed(policy.rules, policy.decider(setting.seed))),
+        _digest(folder / "policy.safetensors"),
+    )
+
+
 #: Trainer, as run.json names it -> what its runs hold.
-TRAINED: dict[str, Kind] = {"ppo": Kind(_ppo), "waltz": Kind(_waltz, tuple(part for part in WALTZ if part))}
+TRAINED: dict[str, Kind] = {
+    "ppo": Kind(_ppo),
+    "waltz": Kind(_waltz, tuple(part for part in WALTZ if part)),
+    "macpo": Kind(_macpo, None),
+}
 
 
 def _digest(path: Path) -> str:
@@ -123,7 +139,7 @@ def from_run(name: str, spec: str, folder: Path, part: str) -> Policy:
     if not isinstance(trainer, str) or trainer not in TRAINED:
         raise PolicyError(f"policy {name}: {folder}: trained by {trainer!r}; {nearest(str(trainer), TRAINED)}")
     kind = TRAINED[trainer]
-    if part not in ("", *kind.parts):
+    if kind.parts is not None and part not in ("", *kind.parts):
         known = nearest(part, kind.parts) if kind.parts else "it has none"
         raise PolicyError(f"policy {name}: {folder}, trained by {trainer}: no part {part!r}; {known}")
     try:
