@@ -70,7 +70,7 @@ def _learn(
             group["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * done))
         value = loss(rows, done)
         if not bool(torch.isfinite(value)):
-            raise RunError(f"{who}: the loss is {float(value)} at update {updates + 1}; checkpoints so far are kept")
+            raise RunError(f"{who}: the loss is {float(value.detach())} at update {updates + 1}; checkpoints so far are kept")
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         if limit < math.inf:

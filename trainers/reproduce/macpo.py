@@ -76,7 +76,9 @@ def all_jobs(seeds: int, quick: bool) -> list[Job]:
     for seed in range(seeds):
         for name, changes in settings().items():
             episodes = (8 if quick else 64) if name in SHOWN else 0
-            judged = (f"eval_episodes={episodes}", f"round_episodes={4 if quick else 32}")
+            governs = name in SHOWN or name in macpo_population.SETTINGS
+            each = (4 if quick else 32) if governs else 0
+            judged = (f"eval_episodes={episodes}", f"round_episodes={each}")
             job = name.replace(" = ", "").replace(", ", "__").replace(" ", "_")
             out.append(Job(job, "macpo", (*judged, *(QUICK if quick else ()), *changes), seed))
     return out

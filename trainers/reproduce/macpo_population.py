@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 #: Honest, opportunistic, deceptive agents in rounds 0..3; round 1 is the scenario as written.
 MIXES = "[[6,1,1],[4,2,2],[3,2,3],[2,2,4]]"
-SHIFT = ("scenario=macpo_weak_to_strong", "shares={}", f"mixes={MIXES}", "fresh_contexts=true",
-         "population_spread=0", "populations=1")  # fmt: skip
+#: At the scenario's own threshold of .5 one proposal in a hundred is harmful, and accepting everything is all but right.
+THRESHOLD = 0.65
+SHIFT = ("scenario=macpo_weak_to_strong", f"overrides=[market.safety_threshold={THRESHOLD}]", "shares={}",
+         f"mixes={MIXES}", "fresh_contexts=true", "population_spread=0", "populations=1")  # fmt: skip
 SETTINGS: dict[str, tuple[str, ...]] = {
     "published, shifting population": SHIFT,
     "majority, shifting population": (*SHIFT, "selection=majority"),
+    "majority throughout and balanced, shifting population": (
+        *SHIFT, "selection=majority", "weak_labels=majority", "contrast.balance=true",
+    ),
 }
 #: What the note's template asks for, and what acceptance costs.
 SHOWN = ("toxicity_rate", "toxicity_rate_all", "quality_gap", "spread", "conditional_loss_initiator",
