@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -70,7 +72,9 @@ def _learn(
             group["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * done))
         value = loss(rows, done)
         if not bool(torch.isfinite(value)):
-            raise RunError(f"{who}: the loss is {float(value.detach())} at update {updates + 1}; checkpoints so far are kept")
+            raise RunError(
+                f"{who}: the loss is {float(value.detach())} at update {updates + 1}; checkpoints so far are kept"
+            )
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         if limit < math.inf:
@@ -89,7 +93,38 @@ def fit_answers(
         log_probs = policy.log_prob(inputs[rows], targets[rows])
         return losses.sft_loss(log_probs, torch.ones_like(log_probs, dtype=torch.bool))
 
-    return _learn(policy, loss, len(inputs), fit, epochs, fit.learning_rate, generator, who)
+    def learn() -> float:
+        return _learn(policy, loss, len(inputs), fit, epochs, fit.learning_rate, generator, who)
+
+    return _once(learn, policy, generator, f"{fit!r} {epochs}", inputs, targets)
+
+
+def _once(learn: Callable[[], float], policy: Policy, generator: Generator, said: str, *given: Tensor) -> float:
+    """What `learn` does to a policy and a generator, done once for equal ones and equal arguments.
+
+    Runs of a study differ in few settings, and most of them start alike. Nothing is rounded or approximated: a key is
+    a hash over all that the result depends on.
+    """
+    before = hashlib.sha256(said.encode())
+    for tensor in (*policy.state_dict().values(), generator.get_state(), *given):
+        before.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        before.update(tensor.contiguous().numpy().tobytes())
+    key = before.digest()
+    if key not in _REMEMBERED:
+        loss = learn()
+        weights = {name: value.clone() for name, value in policy.state_dict().items()}
+        _REMEMBERED[key] = (weights, generator.get_state(), loss)
+        if len(_REMEMBERED) > REMEMBERED:
+            _REMEMBERED.popitem(last=False)
+    weights, state, loss = _REMEMBERED[key]
+    _REMEMBERED.move_to_end(key)
+    policy.load_state_dict(weights)
+    generator.set_state(state)
+    return loss
+
+
+REMEMBERED = 64  #: results that `_once` keeps
+_REMEMBERED: OrderedDict[bytes, tuple[dict[str, Tensor], Tensor, float]] = OrderedDict()
 
 
 def contrast(
@@ -144,4 +179,7 @@ def fit_confidently(
         reason = torch.where(decided, accept[:, 1:], refuse[:, 1:])
         return losses.confidence_loss(accept[:, 0], refuse[:, 0], targets) - reason.mean()
 
-    return _learn(policy, loss, len(inputs), fit, fit.epochs, fit.learning_rate, generator, "confidence")
+    def learn() -> float:
+        return _learn(policy, loss, len(inputs), fit, fit.epochs, fit.learning_rate, generator, "confidence")
+
+    return _once(learn, policy, generator, f"confidence {fit!r}", inputs, weak, reasons)

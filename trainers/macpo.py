@@ -219,14 +219,15 @@ class Trainer(Society):
         return self.tensors(), {
             "done": self.done,
             "losses": self.losses,
-            "history": [plain(row) for row in self.history],
+            "history": [list(plain(row).items()) for row in self.history],
         }
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.take(tensors)
         self.done, self.losses = state["done"], dict(state["losses"])
-        self.history = [{k: math.nan if x is None else x for k, x in row.items()} for row in state["history"]]
+        # pairs, not objects: JSON of a checkpoint sorts its keys, and results are written in the order of the columns
+        self.history = [{k: math.nan if x is None else x for k, x in row} for row in state["history"]]
 
 
 def train(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Honest, opportunistic, deceptive agents in rounds 0..3; round 1 is the scenario as written.
 MIXES = "[[6,1,1],[4,2,2],[3,2,3],[2,2,4]]"
-#: At the scenario's own threshold of .5 one proposal in a hundred is harmful, and accepting everything is all but right.
+#: At the scenario's own threshold of .5 one proposal in a hundred is harmful: accepting everything is all but right.
 THRESHOLD = 0.65
 SHIFT = ("scenario=macpo_weak_to_strong", f"overrides=[market.safety_threshold={THRESHOLD}]", "shares={}",
          f"mixes={MIXES}", "fresh_contexts=true", "population_spread=0", "populations=1")  # fmt: skip
@@ -22,7 +22,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "published, shifting population": SHIFT,
     "majority, shifting population": (*SHIFT, "selection=majority"),
     "majority throughout and balanced, shifting population": (
-        *SHIFT, "selection=majority", "weak_labels=majority", "contrast.balance=true",
+        *SHIFT,
+        "selection=majority",
+        "weak_labels=majority",
+        "contrast.balance=true",
     ),
 }
 #: What the note's template asks for, and what acceptance costs.
