@@ -96,8 +96,8 @@ class Found:
         self.results = {name: [jobs.results(job, out) for job in each] for name, each in self.jobs.items()}
 
     def rounds(self, name: str, key: str) -> NDArray[np.float64]:
-        """(seeds, T + 1) of a column of the rounds; NaN is undefined."""
-        return np.array([[np.nan if row[key] is None else row[key] for row in one["rounds"]]
+        """(seeds, T + 1) of a column of the rounds; NaN is undefined, as of a teacher that there is not."""
+        return np.array([[np.nan if row.get(key) is None else row[key] for row in one["rounds"]]
                          for one in self.results[name]])  # fmt: skip
 
     def policy(self, name: str, policy: str, key: str) -> list[float | None]:
