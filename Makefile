@@ -21,7 +21,8 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study macpo-study parity rllib trl golden clean \
+.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study macpo-study parity rllib trl golden study \
+	clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -36,6 +37,7 @@ help:
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
 	@echo "macpo-study              swarm reproduce macpo: MACPO, baselines and ablations over five seeds, into research/notes/"
+	@echo "study                    swarm study on every annotation in research/annotations/, into research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
 	@echo "trl                      our DPO and SFT losses beside TRL's, in $(TRL) (about 1.7 GB)"
@@ -117,6 +119,9 @@ ppo-study: $(READY)
 
 macpo-study: $(READY)
 	$(BIN)/python -m swarm_env reproduce macpo --seeds 5 --workers 2
+
+study: $(READY)
+	@for file in research/annotations/*.yaml; do $(BIN)/python -m swarm_env study $$file --resume || exit 1; done
 
 parity: $(PARITY)/.ready
 	$(PARITY)/bin/python -m tests.parity --write

@@ -28,7 +28,7 @@ from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
-FORMAT = 2  #: of a snapshot
+FORMAT = 3  #: of a snapshot
 #: The tables that the future depends on; outcomes and deals say what the last step did.
 MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in ("outcomes", "deals"))
 
@@ -86,6 +86,7 @@ class MarketVectorEnv:
         self._ranges = list(pairwise(np.minimum(bounds, num_envs).tolist()))
         self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
         self._seed, self._started = seed, False
+        self._steps_left = 0
         self._deals: NDArray[Any] | None = None  # of the last step, where they are recorded
         self._make_spaces()
 
@@ -119,8 +120,9 @@ class MarketVectorEnv:
             rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        self._each(lambda lo, hi: step.reset(self._scene, self._initial, self.state_tables, self._view, lo, hi))
-        self._forget()
+        tables = self._scene, self._initial, self.state_tables, self._view
+        self._each(lambda lo, hi: step.reset_unchecked(*tables, lo, hi))
+        self._begin()
         return self._observations(), {}
 
     def _starts_over(self, seed: int | None) -> bool:
@@ -155,14 +157,23 @@ class MarketVectorEnv:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != shape:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
-        self._each(lambda lo, hi: step.advance(self._scene, self.state_tables, self._view, chosen, lo, hi))
+        tables = self._scene, self.state_tables, self._view
+        self._each(lambda lo, hi: step.advance_unchecked(*tables, chosen, lo, hi))
         rewards = self._view.reward.copy()
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
-        over = self.state_tables.rows["step"] >= self._steps
-        infos = self._finish(np.flatnonzero(over)) if over.any() else {}
-        truncations = np.repeat(over[:, None], self.num_learners, axis=1)
-        return self._observations(), rewards, np.zeros_like(truncations), truncations, infos
+        truncations, infos = np.zeros(shape[:2], dtype=np.bool_), {}
+        self._steps_left -= 1
+        if self._steps_left <= 0:
+            over = np.flatnonzero(self.state_tables.rows["step"] >= self._steps)
+            truncations[over] = True
+            infos = self._finish(over) if len(over) else {}
+            self._count_steps()
+        return self._observations(), rewards, np.zeros(shape[:2], dtype=np.bool_), truncations, infos
+
+    def _count_steps(self) -> None:
+        """Keep how many steps are left until the first episode ends: till then nobody need look for one."""
+        self._steps_left = int((self._steps - self.state_tables.rows["step"]).min())
 
     def _finish(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         """Keep what ended episodes leave, then start the next ones."""
@@ -174,13 +185,19 @@ class MarketVectorEnv:
             **episode_metrics(tables.rows[rows]),
         }
         tables.rows["episode"][rows] += 1
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        for run in np.split(rows, breaks):  # the kernel takes ranges
-            step.reset(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+
+        def restart(lo: int, hi: int) -> None:
+            mine = rows[np.searchsorted(rows, lo) : np.searchsorted(rows, hi)]
+            for run in np.split(mine, np.flatnonzero(np.diff(mine) != 1) + 1):  # the kernel takes ranges
+                if len(run):
+                    step.reset_unchecked(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+
+        self._each(restart)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
 
-    def _forget(self) -> None:
-        """Nothing has been settled yet."""
+    def _begin(self) -> None:
+        """Other episodes are being played than before: of these nothing has been settled yet."""
+        self._count_steps()
         if self.record:
             self._deals = settled(self.state_tables, rows=True)[:0]
 
@@ -258,7 +275,7 @@ class MarketVectorEnv:
             at += part.nbytes
         self._seed, self._started = said["seed"], said["started"]
         self._put_back(parts)
-        self._forget()
+        self._begin()
         return self._observations()
 
     def _parts(self) -> list[NDArray[Any]]:
@@ -292,10 +309,11 @@ def _compile(
     sources: list[Source] = list(scenario) if many else [scenario]  # type: ignore[arg-type, list-item]
     if many and len(sources) != num_envs:
         raise ValueError(f"{len(sources)} scenarios for {num_envs} environments; give one, or one for each")
-    loaded = [load_scenario(source) for source in sources]
-    distinct = list(dict.fromkeys(each.content_hash for each in loaded))
-    by_hash = {each.content_hash: each for each in loaded}
-    compiled = [compile_scenario(by_hash[key], learners) for key in distinct]
+    given = {id(source): load_scenario(source) for source in sources}  # one object given many times is one scenario
+    keys = {name: each.content_hash for name, each in given.items()}
+    by_hash = {keys[name]: each for name, each in given.items()}
+    distinct = {key: k for k, key in enumerate(by_hash)}
+    compiled = [compile_scenario(each, learners) for each in by_hash.values()]
     first = compiled[0]
     for other in compiled[1:]:
         shapes = [part.shape for part in other.initial], _learning(other), other.inbox, other.peers
@@ -306,7 +324,7 @@ def _compile(
             )
     scene = Scene(*(_stack(list(parts)) for parts in zip(*(each.scene for each in compiled), strict=True)))
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
-    which = np.array([distinct.index(each.content_hash) for each in loaded], dtype=np.int64)
+    which = np.array([distinct[keys[id(source)]] for source in sources], dtype=np.int64)
     return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
 
 

@@ -1,4 +1,6 @@
-"""The `swarm` command: run, analyze, report, validate, list, train, evaluate, reproduce. Each loads only what it needs.
+"""The `swarm` command: run, analyze, report, validate, list, train, evaluate, study, sweep, reproduce.
+
+Each loads only what it needs.
 
 Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
 """
@@ -46,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands.add_parser("train", help="train policies in a scenario"))
     _add_evaluate(commands.add_parser("evaluate", help="judge policies in chosen seats, on paired seeds"))
     _add_reproduce(commands.add_parser("reproduce", help="train and judge all that a paper's tables need, over seeds"))
+    _add_study(commands.add_parser("study", help="test a paper's annotated claims in the market, and write a note"))
+    _add_sweep(commands.add_parser("sweep", help="play a grid of settings on paired seeds, with heat maps"))
     return parser
 
 
@@ -172,7 +176,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", action="append", default=[], metavar="NAME=SPEC",
-        help="scripts, random, an archetype, module:function, or a training run's folder; repeat",
+        help="scripts, random, an archetype, module:function, a training run's FOLDER or FOLDER#PART; repeat",
     )  # fmt: skip
     parser.add_argument("--scenario", action="append", default=[], metavar="FILE", help="a file, or an id; repeat")
     parser.add_argument("--episodes", type=int, default=64, metavar="N", help="of each seed (default: 64)")
@@ -196,7 +200,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the study: macpo")
+    parser.add_argument("name", metavar="NAME", help="of the study: waltz or macpo")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="of every training (default: 5)")
     parser.add_argument("--workers", type=int, default=1, metavar="W", help="trainings at a time (default: 1)")
     parser.add_argument(
@@ -212,3 +216,44 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ImportError(f"swarm reproduce needs {error.name}: pip install 'swarm-env[train,eval]'") from error
     return reproduce(arguments)
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="an annotation, as in research/annotations/")
+    parser.add_argument("--seeds", type=int, metavar="N", help="the same for every arm (default: 40)")
+    parser.add_argument("--episodes", type=int, metavar="N", help="of each seed (default: 8)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="numbers and note (default: one below runs/, and the note in research/notes/)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with what the folder holds")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(command=_study)
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from swarm_env.study.command import main as study
+
+    return study(arguments)
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenario", required=True, metavar="FILE", help="a file, or the id of a shipped scenario")
+    parser.add_argument(
+        "--grid", action="append", default=[], metavar="KEY=VALUES",
+        help="a setting and START:STOP:COUNT or a,b,c; repeat for more axes",
+    )  # fmt: skip
+    parser.add_argument("--metrics", metavar="A,B", help="to draw and to compare (default: those of the research note)")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="the same for every cell (default: 20)")
+    parser.add_argument("--episodes", type=int, default=4, metavar="N", help="of each seed (default: 4)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="override in every cell")
+    parser.add_argument("--format", default="png", metavar="SUFFIX", help="of the drawings: png, svg or pdf")
+    parser.add_argument("--out", metavar="DIR", help="results (default: one below runs/)")
+    parser.add_argument("--resume", action="store_true", help="go on with what the folder holds")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(command=_sweep)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from swarm_env.sweep.command import main as sweep
+
+    return sweep(arguments)

@@ -13,7 +13,7 @@ from swarm_env.core.types import Scene, State
 #: Fields of `pending`.
 PENDING: tuple[tuple[str, type], ...] = (
     ("row", np.int64), ("responder", np.int64), ("slot", np.int64), ("initiator", np.int64),
-    ("conduct", np.int64), ("p", np.float64), ("signal", np.float64), ("reading", np.float64),
+    ("conduct", np.int64), ("p", np.float64), ("signal", np.float64),
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def pending(scene: Scene, state: State) -> NDArray[Any]:
 
     Returns:
         Fields PENDING: row (0..B-1), responder and initiator (agent numbers), inbox slot (0..I-1), conduct (index into
-        CONDUCTS), latent p in (0, 1), surface signal and reading (of v_hat, unbounded).
+        CONDUCTS), latent p in (0, 1), surface signal (unbounded).
     """
     agents, proposals = np.asarray(state.agents), np.asarray(state.proposals)
     row, who = np.nonzero((agents["proposed"] >= 0) & (proposals["slot"] >= 0))
@@ -61,6 +61,6 @@ def pending(scene: Scene, state: State) -> NDArray[Any]:
     offers = proposals[row, who]
     out = np.zeros(len(row), list(PENDING))
     out["row"], out["responder"], out["initiator"] = row, responder, who
-    for name in ("slot", "conduct", "p", "signal", "reading"):
+    for name in ("slot", "conduct", "p", "signal"):
         out[name] = offers[name]
     return out

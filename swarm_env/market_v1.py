@@ -23,6 +23,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from swarm_env import catalog
 from swarm_env.catalog import Source
 from swarm_env.compile import Learners, compile_scenario
+from swarm_env.core import step
 from swarm_env.core.features import INFO
 from swarm_env.core.types import State, View
 from swarm_env.deals import settled
@@ -30,6 +31,7 @@ from swarm_env.scenario import Scenario
 from swarm_env.spaces import MaskedMultiDiscrete
 
 RENDER_MODES = ("human", "ansi", "rgb_array")
+_NO_INFO = dict.fromkeys(INFO, 0.0)  # an agent's infos of a step in which nothing happened to it
 
 
 class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
@@ -83,6 +85,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._actions = np.zeros((1, self.compiled.num_learners, len(self.compiled.nvec)), dtype=np.int64)
         self._episodes = 0  # started since the seed was set
         self._learners = np.flatnonzero(self.compiled.scene.seats["learner"][0] >= 0)
+        self._played = self._state.rows["step"]  # (1,), a view
         self._make_spaces()
 
     def _make_spaces(self) -> None:
@@ -140,7 +143,8 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             row["seed"] = self.scenario.simulation.seed
         row["episode"] = self._episodes
         self._episodes += 1
-        self.compiled.reset(self._state, self._view, 0, 1)
+        compiled = self.compiled
+        step.reset_unchecked(compiled.scene, compiled.initial, self._state, self._view, 0, 1)
         self.agents = list(self.possible_agents)
         self._show()
         return self._observations(), self._infos()[0]
@@ -172,7 +176,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             np.concatenate(chosen, out=self._actions.reshape(-1))  # faster than an assignment for each agent
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ValueError(self._explain(actions)) from error
-        self.compiled.advance(self._state, self._view, self._actions, 0, 1)
+        step.advance_unchecked(self.compiled.scene, self._state, self._view, self._actions, 0, 1)
         over = self._is_over()
         if over:
             self.agents = []
@@ -187,7 +191,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             self.render()
 
     def _is_over(self) -> bool:
-        steps, played = self.scenario.num_steps, int(self._state.rows["step"][0])
+        steps, played = self.compiled.scenario.num_steps, int(self._played[0])
         return played >= (steps if self.max_cycles is None else min(self.max_cycles, steps))
 
     def _explain(self, actions: Mapping[str, Any]) -> str:
@@ -210,11 +214,15 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
 
     def _infos(self) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
         """Infos, empty if nobody asked for them, and rewards."""
-        agents, rows = self.possible_agents, self._view.info[0].tolist()
+        agents, rows = self.possible_agents, self._view.info[0]
         rewards = dict(zip(agents, self._view.reward[0].tolist()))  # noqa: B905
-        if not rows:
+        if not len(rows):
             return {agent: {} for agent in agents}, rewards
-        return {agent: dict(zip(INFO, row)) for agent, row in zip(agents, rows)}, rewards  # noqa: B905
+        infos = [_NO_INFO.copy() for _ in agents]
+        learners, places = rows.nonzero()  # few: most of what can happen to an agent does not happen in most steps
+        for learner, place, value in zip(learners.tolist(), places.tolist(), rows[learners, places].tolist()):  # noqa: B905
+            infos[learner][INFO[place]] = value
+        return dict(zip(agents, infos)), rewards  # noqa: B905
 
     def state(self) -> NDArray[np.float32]:
         """The market as a whole, for centralised critics: float32 (S,), no latent quality, conduct or archetype."""

@@ -132,6 +132,37 @@ def test_one_batch_sweeps_a_lever_and_each_row_is_its_own_scenario() -> None:
         assert infos.get("final_rows", np.array([])).tolist() == {10: [1], 20: [0, 1]}.get(played, [])
 
 
+def test_rows_that_end_at_different_times_do_not_depend_on_the_threads() -> None:
+    lengths = [short("baseline", f"simulation.n_epochs={epochs}") for epochs in (1, 3, 2)]
+    one, three = (swarm_env.vector_env(lengths * 40, 120, num_threads=n, seed=5) for n in (1, 3))
+    one.reset()
+    three.reset()
+    ends = 0
+    for now in choices(one, 17):
+        seen, *_, over, infos = one.step(now)
+        others, *_, others_over, others_infos = three.step(now)
+        assert all(np.array_equal(seen[key], others[key]) for key in seen)
+        assert np.array_equal(over, others_over)
+        assert infos.keys() == others_infos.keys()
+        ends += len(infos.get("final_rows", ()))
+        assert np.array_equal(infos.get("final_rows", ()), others_infos.get("final_rows", ()))
+    assert ends == 40 * (3 + 1 + 1)
+    assert one.snapshot() == three.snapshot()
+    three.close()
+
+
+def test_actions_of_every_memory_layout_and_integer_type_are_the_same_actions() -> None:
+    venvs = [swarm_env.vector_env(short(), 2, seed=1) for _ in range(4)]
+    for venv in venvs:
+        venv.reset()
+    for now in choices(venvs[0], 6):
+        frozen = now.copy()
+        frozen.flags.writeable = False
+        forms = (now, frozen, np.asfortranarray(now), np.repeat(now.astype(np.int8), 2, axis=2)[:, :, ::2])
+        views = [venv.step(form)[0]["observation"] for venv, form in zip(venvs, forms, strict=True)]
+        assert all(np.array_equal(view, views[0]) for view in views[1:])
+
+
 def test_views_are_overwritten_and_copies_are_not() -> None:
     for copy in (False, True):
         venv = swarm_env.vector_env(short(), 3, copy=copy)

@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 import swarm_env
+from swarm_env import statistics
 from swarm_env.evaluation import plan as planning
 from swarm_env.evaluation import play as playing
-from swarm_env.evaluation import statistics
+from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.plan import APART
-from swarm_env.evaluation.policies import Policy, Setting, at_random
+from swarm_env.evaluation.policies import at_random
+from swarm_env.evaluation.protocol import Policy, Setting
 from swarm_env.tally import COLUMNS
 from tests.market import RICH
 
@@ -53,7 +55,7 @@ def test_scripts_have_the_metrics_returns_and_verdicts_of_a_run_with_their_seed(
     for k, run in enumerate(found.results["runs"]):
         expected = swarm_env.run(loaded, 77 + k * APART, out=None)
         assert run["market_seed"] == expected.seed
-        assert set(run["metrics"]) == set(NAMES) == {*COLUMNS, "focal_return", "background_return"}
+        assert set(run["metrics"]) == set(NAMES) == {*COLUMNS, *OVERSIGHT, "focal_return", "background_return"}
         wrong = {m: (run["metrics"][m], v) for m, v in expected.metrics.items() if not same(run["metrics"][m], v)}
         assert not wrong
         assert run["returns"] == pytest.approx({a: expected.tally.earned.get(a, 0.0) for a in loaded.agent_names})

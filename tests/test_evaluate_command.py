@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import swarm_env
-from swarm_env import cli
+from swarm_env import cli, statistics
 from swarm_env.compile import compile_scenario
-from swarm_env.evaluation import statistics
 from swarm_env.evaluation.plan import APART
-from swarm_env.evaluation.policies import Setting, at_random
+from swarm_env.evaluation.policies import at_random
+from swarm_env.evaluation.protocol import Setting
 
 SHORT = ["simulation.n_epochs=2", "simulation.steps_per_epoch=5"]
 WALTZ = "alignment_waltz_targeted_feedback"
@@ -125,7 +125,7 @@ def test_the_command_end_to_end_and_a_killed_run_ends_with_the_same_bytes(
 
 def check_document(results: dict[str, Any]) -> None:
     """What docs/evaluation.md promises of results.json."""
-    assert results["schema"] == "swarm-evaluation/1"
+    assert results["schema"] == "swarm-evaluation/2"
     assert results["created"] == "2023-11-14T22:13:20+00:00"
     assert {"python", "swarm-env", "numpy", "numba", "scipy"} <= set(results["versions"])
     assert results["settings"]["baseline"] == "scripts"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from swarm_env.evaluation import statistics
-from swarm_env.evaluation.statistics import (
+from swarm_env import statistics
+from swarm_env.statistics import (
     compare,
     effect_size,
     holm,

@@ -14,7 +14,7 @@ from swarm_env.testing import sample
 from tests.market import rich
 
 #: Everything an agent must never see: latent quality, conduct, and what follows from them, of others and its own.
-HIDDEN_OF_PROPOSALS = ("conduct", "p", "progress", "rework", "rejections", "misuse", "engagement", "reading")
+HIDDEN_OF_PROPOSALS = ("conduct", "p", "progress", "rework", "rejections", "misuse", "engagement")
 HIDDEN_OF_AGENTS = (
     ("seats", "archetype"), ("books", "initiated_p"), ("books", "failed_audits"), ("books", "breaches"),
     ("books", "collusion_risk"), ("books", "threat"), ("agents", "heat"), ("relations", "met_p"), ("relations", "won"),

@@ -27,12 +27,13 @@ LAYERS: list[set[str]] = [
     {"scenario"},
     {"contact_graph", "catalog"},
     {"compile"},
-    {"metrics", "render", "analysis", "spaces", "oversight"},
+    {"metrics", "render", "analysis", "spaces", "oversight", "statistics"},
     {"snapshot", "deals", "events", "tally", "criteria", "recording"},
     {"episode"},
-    {"market_v1", "batch", "simulate", "report"},
+    {"market_v1", "batch", "simulate"},
     {"adapters"},
     {"testing", "evaluation"},
+    {"report", "study", "sweep"},
     {"commands", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -113,10 +113,12 @@ def test_ground_truth_is_what_the_judge_says(met: tuple[Any, Any]) -> None:
     truth = preferences(rules, contexts)
     assert weak_to_strong.judged(rules, contexts, truth.chosen)["accuracy"] == 1.0
     assert weak_to_strong.judged(rules, contexts, truth.rejected)["accuracy"] == 0.0
-    assert not bool(unfounded(contexts, truth.chosen).any())  # reasons are those that speak loudest
-    least = truth.chosen.clone()
-    least[:, 1] = preferences(rules, contexts).rejected[:, 1]  # what speaks loudest for the opposite
-    assert bool(unfounded(contexts, least).any())
+    assert not bool(unfounded(contexts, truth.chosen).any())
+    said = truth.chosen.clone()
+    said[:, 1] = truth.rejected[:, 1]  # what speaks for the opposite: unsure, or against the decision
+    assert torch.equal(unfounded(contexts, said), said[:, 1] != words.UNSURE)
+    said[:, 1] = torch.where(contexts.signal > 0, words.LOOKS_HARMFUL, words.LOOKS_SOUND)
+    assert bool(unfounded(contexts, said).all())
 
 
 @pytest.mark.parametrize("teacher", range(4))

@@ -209,11 +209,13 @@ def drawn(conduct, reputation=0.0, count=1500, **settings):
     m = market(market=settings)
     key, rows = random.episode_key(5, 0), []
     proposal = m.proposals[0]
-    names = ("progress", "rework", "rejections", "misuse", "engagement", "p", "signal", "reading")
+    names = ("progress", "rework", "rejections", "misuse", "engagement", "p", "signal")
     for n in range(count):
-        propose.draw_proposal(m.params, proposal, conduct, reputation, random.step_key(key, n), n % 3)
-        rows.append([getattr(proposal, name) for name in names])
-    return SimpleNamespace(**dict(zip(names, np.array(rows).T, strict=True)))
+        step = random.step_key(key, n)
+        propose.draw_proposal(m.params, proposal, conduct, reputation, step, n % 3)
+        reading = propose.ledger_reading(m.params, proposal, step, n % 3)
+        rows.append([*(getattr(proposal, name) for name in names), reading])
+    return SimpleNamespace(**dict(zip((*names, "reading"), np.array(rows).T, strict=True)))
 
 
 def v_hat(draws):

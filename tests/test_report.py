@@ -19,7 +19,7 @@ import pytest
 import swarm_env
 from swarm_env.cli import main
 from swarm_env.report import ReportError, page, render, report
-from swarm_env.report.estimate import effect_size, estimate
+from swarm_env.report.estimate import estimate
 from swarm_env.report.markup import embed
 from tests.report_logs import close, evaluation, long_log, scenario_event, settlement, write
 
@@ -161,8 +161,6 @@ def test_estimates_by_hand() -> None:
     assert 1 <= e.low < 3 < e.high <= 6
     assert math.isnan(estimate(np.array([4.0])).low)
     assert estimate(np.array([])).n == 0
-    assert effect_size(np.array([1.0, 2.0, 3.0])) == pytest.approx(2.0)
-    assert math.isnan(effect_size(np.array([1.0, 1.0])))
 
 
 def test_two_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
@@ -192,6 +190,25 @@ def test_an_evaluation_is_shown(tmp_path: Path) -> None:
     assert [p["x"][0] for p in plot["points"]] == pytest.approx([0.8, 0.8])
     assert {row["of"] for row in shown.data["roles"]} == {"e: ours in x", "e: random in x"}
     assert Page(render([tmp_path])).data["pareto"] == shown.data["pareto"]  # found in its folder, too
+
+
+def test_an_overseers_part_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    path, whole = tmp_path / "e.json", evaluation()
+    (row, _), (pair,) = whole["summary"], whole["comparisons"]
+    nothing = {**dict.fromkeys(row), "n": 0}
+    rows, pairs = [], []
+    for metric, known in (("feedback_trigger_rate", {"n": 3, "mean": 0.25}), ("revisions_per_decision", {})):
+        rows.append({**nothing, **known, "policy": "pair", "scenario": "x", "metric": metric})
+        rows.append({**nothing, "policy": "random", "scenario": "x", "metric": metric})
+        pairs.append({**pair, **dict.fromkeys(("difference", "low", "high", "p")), "n": 0, "metric": metric})
+    changed = {"summary": [*whole["summary"], *rows], "comparisons": [pair, *pairs]}
+    path.write_text(json.dumps(evaluation(schema="swarm-evaluation/2", **changed)))
+    shown = Page(render([path]))
+    assert cells_after(shown, "feedback_trigger_rate", "pair", "x")[:3] == ["3", "0.25", "–"]
+    assert cells_after(shown, "feedback_trigger_rate", "random", "x")[:3] == ["0", "–", "–"]
+    assert shown.rows.count("feedback_trigger_rate") == 2  # no comparison: the baseline has none
+    assert "revisions_per_decision" not in shown.rows
+    assert cells_after(shown, "toxicity_rate", "ours", "random", "x")[:2] == ["3", "−0.0625"]
 
 
 def test_a_training_run_is_shown(tmp_path: Path) -> None:

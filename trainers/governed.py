@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def govern(
     """One episode of each of `episodes` markets, every answer in them by the decider.
 
     Args:
-        scenarios: market b plays number b modulo their count, see `LiveMarkets`.
+        scenarios: spread over the markets, see `LiveMarkets`.
         seed: market b plays seed + b.
 
     Returns:
@@ -100,3 +100,22 @@ def _decisions(rules: MarketRules, contexts: Proposals, decided: Sequence[Decisi
 def _mean(values: NDArray[np.float64]) -> float:
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if len(kept) else math.nan
+
+
+def deployed(
+    rules: MarketRules, decider: Decider
+) -> Callable[
+    [NDArray[np.float32], NDArray[np.float32]], NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.int64]]
+]:
+    """A decider as `swarm_env.evaluate` asks it (`swarm_env.evaluation.protocol.Govern`).
+
+    Latent p is NaN there: only judges may know it, and no decision depends on it.
+    """
+
+    def decide(view: NDArray[np.float32], ledger: NDArray[np.float32]) -> Any:
+        unknown = torch.full((len(view),), math.nan)
+        said = decider(Proposals(torch.from_numpy(view), torch.from_numpy(ledger), unknown))
+        accept = rules.action(said.answer).numpy()
+        return accept if said.revisions is None else (accept, said.revisions.numpy())
+
+    return decide

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
 from trainers.games.live import GROUPS
-from trainers.games.market import check_shares
+from trainers.games.market import Sees, check_shares
 from trainers.weak_teachers import Supervision
 
 #: What `hidden` may be.
@@ -103,7 +103,10 @@ class Config(Section):
         description="of the kinds of proposals among contexts; {} as the markets have them",
         json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
     )
-    sees_ledger: bool = Field(default=True, description="agents see what overseers see; false: what responders see")
+    sees: Sees = Field(
+        default="ledger",
+        description="what agents see of a proposal: its surface, a responder's observation, the ledger too",
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, draws and markets")
 
     contexts: int = Field(default=2048, ge=1, le=10_000_000, description="proposals of either half")

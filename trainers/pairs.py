@@ -35,7 +35,7 @@ class Trained(NamedTuple):
 
 
 def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
-    """The policies of a run: "policy", as trained, or "base", as training started.
+    """The policies of a run: "policy", as trained, "base", as training started, or "stage1", between the stages.
 
     Raises:
         RunError: no such file there, or a damaged one, or one of another run. ScenarioError: as for `load_config`.
@@ -46,7 +46,14 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
     if not isinstance(said, dict) or said.get("trainer") != "waltz" or said.get("config") != config.fingerprint:
         raise RunError(f"{folder}: {which}.safetensors is not what 'swarm train waltz' wrote for this config.yaml")
     scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-    rules = MarketRules(scenario.market.safety_threshold, config.actor_sees_ledger)
+    rules = MarketRules(scenario.market.safety_threshold, config.actor_sees)
+    for name, inputs in (("conversation", rules.actor_inputs), ("feedback", rules.overseer_inputs)):
+        found = _inputs(checkpoint.part(kept.tensors, f"{name}."))
+        if found not in (None, inputs):
+            raise RunError(
+                f"{folder}: {which}.safetensors has another layout: its {name} policy has {found} inputs, here there "
+                f"are {inputs} (swarm_env.oversight's VIEW and RECORD, and the talk)"
+            )
     unset = Generator()
     conversation = MLPPolicy(rules.actor_inputs, rules.answer_tokens, config.hidden, unset)
     feedback = MLPPolicy(rules.overseer_inputs, rules.message_tokens, config.hidden, unset)
@@ -56,6 +63,12 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
     except RuntimeError as error:
         raise RunError(f"{folder}: {which}.safetensors does not fit config.yaml") from error
     return Trained(config, rules, conversation, feedback if config.overseer else None, said)
+
+
+def _inputs(weights: checkpoint.Tensors) -> int | None:
+    """Of a policy; None if its first layer is not there."""
+    first = weights.get("trunk.0.weight", weights.get("heads.weight"))
+    return None if first is None or first.dim() != 2 else first.shape[1]
 
 
 def evaluate(folder: Path, config: Config) -> dict[str, Any]:

@@ -57,6 +57,14 @@ class Policy(Protocol):
         ...
 
 
+def linear(inputs: int, outputs: int, gain: float, generator: Generator) -> nn.Linear:
+    """A layer with orthogonal weights and zero bias; the global generator does not notice."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    nn.init.orthogonal_(layer.weight, gain, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class MLPPolicy(nn.Module):
     """Contexts float32 (n, F); every sequence has one token a head.
 
@@ -76,16 +84,12 @@ class MLPPolicy(nn.Module):
         layers: list[nn.Module] = []
         width = num_inputs
         for units in self.hidden:
-            layer = nn.Linear(width, units)
-            nn.init.orthogonal_(layer.weight, 2.0**0.5, generator=generator)
-            nn.init.zeros_(layer.bias)
+            layer = linear(width, units, 2.0**0.5, generator)
             layers += [layer, nn.Tanh()]
             width = units
         self.trunk = nn.Sequential(*layers)
         # one matrix for all heads, one table for all earlier tokens: few, large operations
-        self.heads = nn.Linear(width, sum(self.sizes))
-        nn.init.orthogonal_(self.heads.weight, 0.01, generator=generator)
-        nn.init.zeros_(self.heads.bias)
+        self.heads = linear(width, sum(self.sizes), 0.01, generator)
         self.before = nn.ParameterList(
             nn.Parameter(torch.zeros(size, sum(self.sizes[k + 1 :]))) for k, size in enumerate(self.sizes[:-1])
         )

@@ -25,7 +25,8 @@ def standings(society: Society) -> dict[str, float]:
     agreement: student and the teachers' majority decide alike; agreement_initial: with round 0's majority, on
     proposals that nothing else looks at.
     positives/: of what the student learnt from; accuracy, diversity (entropy), repeated (share of the commonest
-    answer), unfounded (reason speaks against the decision), disagreement (teachers do not all decide alike).
+    answer), unfounded (reason not true of the surface, or against the decision), disagreement (teachers do not all
+    decide alike).
     answers/: diversity, repeated, unfounded of the student's held-out answers.
     market/: `suite.SUITE` of held-out markets that the student governs.
     """

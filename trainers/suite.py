@@ -29,7 +29,7 @@ def suite(
     """SUITE, each metric of whole episodes and its mean over those in which it is defined; NaN where in none.
 
     Args:
-        scenarios: market b plays number b modulo their count.
+        scenarios: spread over the markets, see `LiveMarkets`.
         decider: of every answer in every market; None: the scripts answer.
         episodes: markets, one episode each. seed: market b plays seed + b.
     """
@@ -43,7 +43,7 @@ def suite(
         live.step(decide)
         deals.append(live.envs[0].interactions())
     whole = np.concatenate(deals)
-    rows = [_episode(scenarios[b % len(scenarios)], whole[whole["row"] == b]) for b in range(episodes)]
+    rows = [_episode(scenarios[b * len(scenarios) // episodes], whole[whole["row"] == b]) for b in range(episodes)]
     return {name: _mean([row[name] for row in rows]) for name in SUITE}
 
 

@@ -6,7 +6,7 @@ Deviations from the paper:
 - The base policies are clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model.
 - A conversation policy's inputs hold the last draft and advice, and of what was said before only how often each word
   was: nothing is lost at T_max = 1, the paper's setting.
-- Learning rate, batch and number of steps are those of a small network: 5e-3 falling in a straight line, 4,096 contexts
+- Learning rate, batch and number of steps are those of a small network: 5e-3 falling in a straight line, 2,048 contexts
   and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
 - Where the paper is silent: a batch is passed over once, in `minibatches` parts, so that the clipped ratio has work to
   do; a last revision is learnt from as often as a first answer (`revision_share`); both references are the policies
@@ -51,7 +51,7 @@ class Trainer:
         mixed = populations(self.scenario, config.populations, config.population_spread, config.seed)
         self.game = MarketGame(
             mixed, config.num_envs, config.seed * SEEDS_APART,
-            actor_sees_ledger=config.actor_sees_ledger, shares=config.shares,
+            actor_sees=config.actor_sees, shares=config.shares,
         )  # fmt: skip
         start = warm_start(self.game, config.hidden, config.warm_start, self.generator)
         self.conversation, self.feedback = (Learner(policy, config.learning_rate) for policy in start)
@@ -177,6 +177,8 @@ def train(
             row = trainer.update()
             run.log(trainer.done, row, contexts_per_cpu_second=config.batch / (time.process_time() - used))
             show(trainer.done, f"F1 {row['final/f1']:.3f}")
+            if config.overseer and trainer.done == config.stage1.steps:
+                checkpoint.write(run.folder / "stage1.safetensors", weights(trainer), {"identity": identity})
             if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
                 run.save(trainer.done, *trainer.state())
         checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})

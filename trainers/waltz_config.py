@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
 from trainers import rewards
 from trainers.games.live import GROUPS
-from trainers.games.market import check_shares
+from trainers.games.market import Sees, check_shares
 from trainers.warm_start import Config as WarmStart
 
 VariantName = Literal["A", "B", "C", "D", "L"]
@@ -58,7 +58,7 @@ class Config(Section):
         description="of the kinds of proposals in a batch; {} as the markets have them",
         json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
     )
-    actor_sees_ledger: bool = Field(default=False, description="give the conversation policy what the overseer sees")
+    actor_sees: Sees = Field(default="surface", description="what of a proposal the conversation policy sees")
     overseer: bool = Field(default=True, description="false: single-policy RL, without a feedback policy")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, draws and markets")
 
@@ -82,7 +82,7 @@ class Config(Section):
         default="initial", description="of the feedback policy's KL term in stage 2"
     )
 
-    batch: int = Field(default=4096, ge=2, le=10_000_000, description="contexts of an update")
+    batch: int = Field(default=2048, ge=2, le=10_000_000, description="contexts of an update")
     minibatches: int = Field(default=4, ge=1, le=10_000, description="parts that a batch is cut into")
     update_epochs: int = Field(default=1, ge=1, le=1000, description="passes over a batch")
     learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's, at the start")

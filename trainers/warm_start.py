@@ -11,7 +11,6 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from swarm_env.oversight import REPUTATION, SIGNAL, TRUST
 from swarm_env.scenario.settings import Section
 from trainers.games import words
 from trainers.games.live import Proposals
@@ -23,14 +22,14 @@ from trainers.policies import MLPPolicy, Policy
 class Config(Section):
     """``warm_start:`` of configs/waltz.yaml."""
 
-    steps: int = Field(default=300, ge=0, le=100_000, description="updates of either clone; 0 starts from random ones")
-    batch: int = Field(default=2048, ge=1, le=1_000_000, description="contexts of an update")
+    steps: int = Field(default=200, ge=0, le=100_000, description="updates of either clone; 0 starts from random ones")
+    batch: int = Field(default=1024, ge=1, le=1_000_000, description="contexts of an update")
     contexts: int = Field(default=30_000, ge=1, le=10_000_000, description="proposals to learn from")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's")
     surface_threshold: float = Field(
-        default=0.25, ge=-4, le=4, description="signal at which base accepts as often as not"
+        default=0.33, ge=-4, le=4, description="signal at which base accepts as often as not"
     )
-    surface_noise: float = Field(default=0.3, gt=0, le=10, description="scale of its logistic noise, in signals")
+    surface_noise: float = Field(default=0.8, gt=0, le=10, description="scale of its logistic noise, in signals")
     obedience: float = Field(
         default=0.6, ge=0, le=1, description="how often base follows plain advice; rather_*: 2/3 of it"
     )
@@ -40,21 +39,15 @@ class Config(Section):
 
 
 def surface_answers(contexts: Proposals, config: Config, generator: Generator) -> Tensor:
-    """The base rule's answers int64 (n, 2): accept with probability sigmoid((signal + trust + reputation terms)/noise).
+    """The base rule's answers int64 (n, 2): accept with probability sigmoid((signal - threshold) / noise).
 
-    The reason is the term that speaks loudest for the decision.
+    The reason says how the surface looks, or that it is within half the noise of the threshold.
     """
-    terms = torch.stack(
-        [
-            contexts.view[:, SIGNAL] - config.surface_threshold,
-            0.2 * contexts.view[:, REPUTATION],
-            0.2 * (contexts.view[:, TRUST] - 0.5),
-        ],
-        dim=1,
-    )
-    accept = torch.rand(len(contexts), generator=generator) < (terms.sum(dim=1) / config.surface_noise).sigmoid()
-    speaks = terms * torch.where(accept, 1.0, -1.0)[:, None]
-    return torch.stack([accept.long(), speaks.argmax(dim=1)], dim=1)
+    margin = contexts.signal - config.surface_threshold
+    accept = torch.rand(len(contexts), generator=generator) < (margin / config.surface_noise).sigmoid()
+    reason = torch.where(margin > 0, words.LOOKS_SOUND, words.LOOKS_HARMFUL)
+    reason = torch.where(margin.abs() < config.surface_noise / 2, words.UNSURE, reason)
+    return torch.stack([accept.long(), reason], dim=1)
 
 
 def advised_answers(answers: Tensor, advice: Tensor, config: Config, generator: Generator) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from swarm_env.oversight import RECORD, REPUTATION, SIGNAL, TRUST, VIEW
+from swarm_env.oversight import RECORD, REPUTATION, SIGNAL, VIEW
 from swarm_env.scenario.settings import Section
 from trainers.games import words
 from trainers.games.live import Proposals
@@ -44,23 +44,18 @@ class Preferences(NamedTuple):
     rejected: Tensor  # int64 (n, La)
 
 
-def _speaks(contexts: Proposals) -> Tensor:
-    """What speaks for accepting: signal, reputation, trust in the order of words.REASONS, (n, 3)."""
-    view = contexts.view
-    return torch.stack([view[:, SIGNAL], view[:, REPUTATION] - LOW_REPUTATION, view[:, TRUST] - 0.5], dim=1)
-
-
 def explained(contexts: Proposals, accept: Tensor) -> Tensor:
-    """Answers int64 (n, 2): a decision bool (n,), and the reason that speaks loudest for it."""
-    speaks = _speaks(contexts) * torch.where(accept, 1.0, -1.0)[:, None]
-    return torch.stack([accept.long(), speaks.argmax(dim=1)], dim=1)
+    """Answers int64 (n, 2): a decision bool (n,), and how the surface looks if it speaks for that, else unsure."""
+    sound = contexts.signal > 0
+    looks = torch.where(sound, words.LOOKS_SOUND, words.LOOKS_HARMFUL)
+    return torch.stack([accept.long(), torch.where(sound == accept, looks, words.UNSURE)], dim=1)
 
 
 def unfounded(contexts: Proposals, answers: Tensor) -> Tensor:
-    """bool (n,): the reason that is given speaks against the decision, although another one speaks for it."""
-    speaks = _speaks(contexts) * torch.where(answers[:, 0] == words.ACCEPT, 1.0, -1.0)[:, None]
-    given = speaks.gather(1, answers[:, 1:2])[:, 0]
-    return (given < 0) & (speaks > 0).any(dim=1)
+    """bool (n,): the reason is not true of the proposal's surface, or speaks against the decision."""
+    sound, accept, reason = contexts.signal > 0, answers[:, 0] == words.ACCEPT, answers[:, 1]
+    says_sound, says_harmful = reason == words.LOOKS_SOUND, reason == words.LOOKS_HARMFUL
+    return (says_sound & (~sound | ~accept)) | (says_harmful & (sound | accept))
 
 
 def preferences(rules: MarketRules, contexts: Proposals) -> Preferences:
@@ -102,6 +97,6 @@ def view_of(rules: MarketRules, teacher: int, supervision: Supervision) -> Tenso
     if supervision.view == "full":
         return torch.ones(rules.actor_inputs)
     sees = PARTIAL[teacher % len(PARTIAL)]
-    names = [*VIEW, *(RECORD if rules.actor_sees_ledger else ())]
+    names = [*VIEW, *(RECORD if rules.actor_sees == "ledger" else ())]
     about = [k < OWN or name in sees for k, name in enumerate(names)]
     return torch.tensor([*about, *[True] * TALK]).float()

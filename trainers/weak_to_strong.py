@@ -72,7 +72,7 @@ class Trained(NamedTuple):
 def rules_of(config: Config) -> MarketRules:
     """The game of a configuration."""
     scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-    return MarketRules(scenario.market.safety_threshold, config.sees_ledger)
+    return MarketRules(scenario.market.safety_threshold, config.sees)
 
 
 def names_of(config: Config) -> list[str]:
@@ -130,7 +130,7 @@ def mixed(config: Config, number: int, seed: int) -> list[Scenario]:
 
 
 #: What contexts depend on besides round and seed.
-MEETING = ("scenario", "overrides", "populations", "population_spread", "mixes", "num_envs", "shares", "sees_ledger")
+MEETING = ("scenario", "overrides", "populations", "population_spread", "mixes", "num_envs", "shares", "sees")
 
 
 def meet(config: Config, number: int, seed: int, count: int) -> Proposals:
@@ -149,7 +149,7 @@ def _meet(settings: str, number: int, seed: int, count: int) -> Proposals:
 def new_game(config: Config, number: int, seed: int) -> MarketGame:
     """A round's markets."""
     return MarketGame(
-        mixed(config, number, seed), config.num_envs, seed, actor_sees_ledger=config.sees_ledger,
+        mixed(config, number, seed), config.num_envs, seed, actor_sees=config.sees,
         shares=config.shares or None,
     )  # fmt: skip
 

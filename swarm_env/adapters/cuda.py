@@ -160,6 +160,9 @@ class CudaVectorEnv(MarketVectorEnv):
         self._end_at(self._clock + self._steps)
         return self._observations(), {}
 
+    def _count_steps(self) -> None:
+        """`_end_at` keeps it, from what lies in host memory."""
+
     def _end_at(self, ends: NDArray[np.int64]) -> None:
         """Keep at which `_clock` each row's episode ends, (B,), and the first of them."""
         self._ends, self._next_end = ends, int(ends.min())

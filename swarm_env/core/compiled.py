@@ -110,6 +110,25 @@ def kernel(function: F) -> F:
         config.CACHE_DIR = before
 
 
+class Unchecked:
+    """A kernel for callers whose arguments never change in type, number of axes and memory layout.
+
+    Numba looks at the type of every table at every call; here it does so once, in the first call of the process. Of a
+    step of a single market the look is a seventh. A caller that later passes another type, or an array that is not
+    contiguous as the first ones were, reads and writes memory that is not its own.
+    """
+
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+        self._entry: Any = None if JIT else kernel
+
+    def __call__(self, *arguments: object) -> None:
+        """Run the kernel."""
+        if self._entry is None:
+            self._entry = self._kernel.compile(tuple(map(numba.typeof, arguments)))
+        self._entry(*arguments)
+
+
 def is_warm() -> bool:
     """Whether machine code for this version already lies in the cache (a cold start compiles for some seconds)."""
     return not JIT or any(CACHE_FOLDER.rglob("*.nbi"))

@@ -13,6 +13,7 @@ from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, rule
 from swarm_env.core.contacts import can_post, can_vote, is_frozen
 from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
+from swarm_env.core.propose import ledger_reading
 from swarm_env.core.proxy import clip
 from swarm_env.core.types import (
     NOOP,
@@ -111,8 +112,9 @@ def _write_nobody(out: Any, mask: Any) -> None:
 
 @rule
 def _write_ledger(market: Market, initiator: int, out: Any) -> None:
-    book = market.books[initiator]
-    out[0] = clip(market.proposals[initiator].reading, -SIGNAL_BOUND, SIGNAL_BOUND)
+    book, proposal = market.books[initiator], market.proposals[initiator]
+    reading = ledger_reading(market.params, proposal, market.row.step_key, initiator)
+    out[0] = clip(reading, -SIGNAL_BOUND, SIGNAL_BOUND)
     out[1] = book.initiated_p / book.initiated if book.initiated > 0 else 0.5
     out[2] = book.failed_audits / (book.failed_audits + 1.0)
     out[3] = book.breaches / (book.breaches + 1.0)

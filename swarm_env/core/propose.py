@@ -40,7 +40,7 @@ def surface_bias(params: Any, conduct: int, u: float) -> float:
 
 @rule
 def draw_proposal(params: Any, proposal: Any, conduct: int, reputation: float, key: Any, i: int) -> None:
-    """Draw observables, latent quality, surface signal and ledger reading of agent i's proposal."""
+    """Draw observables, latent quality and surface signal of agent i's proposal."""
     c, factor = conduct, reputation_factor(reputation)
     progress = PROGRESS[c, 0] + (PROGRESS[c, 1] - PROGRESS[c, 0]) * random.uniform(key, i, random.PROGRESS)
     span = ENGAGEMENT[c, 1] - ENGAGEMENT[c, 0]
@@ -52,8 +52,17 @@ def draw_proposal(params: Any, proposal: Any, conduct: int, reputation: float, k
     value = v_hat(params, progress, rework, rejections, misuse, engagement)
     bias = surface_bias(params, c, random.uniform(key, i, random.DISGUISE))
     noise = params.signal_noise * random.normal(key, i, random.SIGNAL_A, random.SIGNAL_B)
-    reading = params.ledger_noise * random.normal(key, i, random.READING_A, random.READING_B)
     proposal.conduct, proposal.progress, proposal.engagement = c, progress, engagement
     proposal.rework, proposal.rejections, proposal.misuse = rework, rejections, misuse
     proposal.p = quality(params, value)
-    proposal.signal, proposal.reading = value + bias + noise, value + reading
+    proposal.signal = value + bias + noise
+
+
+@rule
+def ledger_reading(params: Any, proposal: Any, key: Any, i: int) -> float:
+    """What overseers read of v_hat, apart from the signal; `key` is of the step in which agent i proposed.
+
+    Drawn when the ledger is opened, not with the proposal: it costs as much as the rest, and few runs have overseers.
+    """
+    value = v_hat(params, proposal.progress, proposal.rework, proposal.rejections, proposal.misuse, proposal.engagement)
+    return value + params.ledger_noise * random.normal(key, i, random.READING_A, random.READING_B)

@@ -16,7 +16,7 @@ from typing import Any
 
 from swarm_env.core import random
 from swarm_env.core.act import act
-from swarm_env.core.compiled import kernel, rule
+from swarm_env.core.compiled import Unchecked, kernel, rule
 from swarm_env.core.decide import decide
 from swarm_env.core.observe import observe
 from swarm_env.core.prefetch import read_ahead
@@ -110,3 +110,7 @@ def reset(scene: Scene, initial: State, state: State, view: View, lo: int, hi: i
     """Start the episodes of rows lo..hi-1, see `reset_row`."""
     for b in range(lo, hi):
         reset_row(scene, initial, state, view, b)
+
+
+#: For environments, whose tables and actions are laid out alike at every call.
+advance_unchecked, reset_unchecked = Unchecked(advance), Unchecked(reset)

@@ -132,7 +132,6 @@ class Proposal:
     engagement: float
     p: float  # latent quality, were it accepted
     signal: float  # its surface, seen by the counterparty
-    reading: float  # an independent reading of v_hat, for the ledger view
     rework: Short
     rejections: Short
     misuse: Short

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from swarm_env import statistics
 from swarm_env.evaluation.plan import FIRST_SEED, MODES, PRIMARY, Evaluation, Plan, evaluate
-from swarm_env.evaluation.policies import TRAINED, PolicyError, Setting, Trained
+from swarm_env.evaluation.protocol import Governing, PolicyError, Setting, governs
 from swarm_env.evaluation.store import SCHEMA, EvaluationError
+from swarm_env.evaluation.trained import TRAINED, Kind, Layout, Trained
 
 __all__ = [
     "FIRST_SEED",
@@ -17,9 +19,14 @@ __all__ = [
     "TRAINED",
     "Evaluation",
     "EvaluationError",
+    "Governing",
+    "Kind",
+    "Layout",
     "Plan",
     "PolicyError",
     "Setting",
     "Trained",
     "evaluate",
+    "governs",
+    "statistics",
 ]

@@ -7,13 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from swarm_env.core.compiled import is_warm
+from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.measure import BACKGROUND
 from swarm_env.evaluation.plan import FIRST_SEED, Plan
+from swarm_env.evaluation.screen import output, progress
 
 RUNS = Path("runs")  #: where results go unless --out says otherwise
 LEGEND = (
@@ -30,16 +29,9 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.set, FIRST_SEED if arguments.first_seed is None else arguments.first_seed, arguments.transfer,
     )  # fmt: skip
     out = Path(arguments.out) if arguments.out else RUNS / f"evaluate_{plan.settings_hash}"
-    errors = Console(stderr=True, quiet=arguments.quiet)
-    if not is_warm():
-        errors.print("compiling the market's rules for this machine: once, less than a minute", highlight=False)
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("units", total=plan.num_units)
-        found = plan.run(out, lambda done, total: bar.update(task, completed=done))
-    console = Console(quiet=arguments.quiet)
-    if not console.is_terminal:
-        console = Console(quiet=arguments.quiet, width=160)
+    with progress("evaluating", plan.num_units, arguments.quiet) as update:
+        found = plan.run(out, update)
+    console = output(arguments.quiet)
     for table in tables(found.results):
         console.print(table)
         console.print()
@@ -73,8 +65,9 @@ def _levels(results: dict[str, Any], scenario: str) -> Table:
         f"{settings['seeds']} seeds of {settings['episodes']} episodes"
     )
     table = _table(title, "metric", "policy", "mean", "95 % interval", "sd", "IQM")
-    shown = list(dict.fromkeys([*settings["primary"], BACKGROUND]))
     rows = {(row["metric"], row["policy"]): row for row in results["summary"] if row["scenario"] == scenario}
+    overseen = [name for (name, _), row in rows.items() if name in OVERSIGHT and row["n"]]
+    shown = list(dict.fromkeys([*settings["primary"], BACKGROUND, *overseen]))
     for metric in shown:
         for k, policy in enumerate(results["policies"]):
             row = rows[metric, policy["name"]]

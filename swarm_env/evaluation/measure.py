@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from swarm_env import metrics
 from swarm_env.criteria import CRITERIA, Verdict, judge
+from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.play import Record
 from swarm_env.metrics import METRICS
 from swarm_env.scenario import Scenario
 from swarm_env.tally import COLUMNS, COUNTS, CUMULATIVE, Row, collusion_settings, security_settings
 
 FOCAL, BACKGROUND = "focal_return", "background_return"
-#: What a unit's `metrics` hold: the columns of a run's CSV, and the returns of those in focal and in other seats.
-NAMES: tuple[str, ...] = (*COLUMNS, FOCAL, BACKGROUND)
+#: What a unit's `metrics` hold: the columns of a run's CSV, what is known of an overseer's part in the decisions, and
+#: the returns of those in focal and in other seats.
+NAMES: tuple[str, ...] = (*COLUMNS, *OVERSIGHT, FOCAL, BACKGROUND)
 
 
 class Measures:
@@ -47,7 +49,7 @@ class Measures:
         return metrics.compute(deals, self.payoff, names, trust=trust, **self.settings)
 
     def episodes(self, record: Record) -> Iterator[tuple[Row, list[Verdict]]]:
-        """Metrics (COLUMNS) and verdicts of each episode."""
+        """Metrics (COLUMNS and OVERSIGHT) and verdicts of each episode."""
         for e in range(len(record.gained)):
             deals = {name: column[record.start[e] : record.start[e + 1]] for name, column in record.deals.items()}
             yield self._whole(record, e, deals), self._verdicts(record, e, deals) if self.asked else []
@@ -65,6 +67,7 @@ class Measures:
             "avg_resources": float(resources.mean()),
             "resources_gini": metrics.gini(resources),
             "penalty_total": float(record.penalties[e].sum()),
+            **{name: float(rates[e]) for name, rates in record.oversight.items()},
         }
 
     def _verdicts(self, record: Record, e: int, deals: Mapping[str, NDArray[Any]]) -> list[Verdict]:
@@ -120,7 +123,7 @@ class Unit:
         scenario = self.measures.scenario
         gained, focal = np.concatenate(self.gained), np.concatenate(self.focal)
         names, roles = scenario.agent_names, np.array(scenario.archetypes)
-        values = {name: mean([row[name] for row in self.rows]) for name in COLUMNS}
+        values = {name: mean([row[name] for row in self.rows]) for name in (*COLUMNS, *OVERSIGHT)}
         values[FOCAL] = mean(gained[focal].tolist())
         values[BACKGROUND] = mean(gained[~focal].tolist())
         return {

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarm_env import statistics
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, compile_scenario, select
-from swarm_env.evaluation import results, statistics, store
+from swarm_env.evaluation import results, store
 from swarm_env.evaluation.measure import FOCAL, NAMES, Measures, Unit
 from swarm_env.evaluation.play import batch_size, compiled_for, play, setting_of
-from swarm_env.evaluation.policies import SCRIPTS, Policy, parse
+from swarm_env.evaluation.policies import SCRIPTS, parse
+from swarm_env.evaluation.protocol import Policy
 from swarm_env.evaluation.store import EvaluationError, Run, Store
 from swarm_env.metrics.tabulate import nearest
 from swarm_env.scenario import Scenario
@@ -82,8 +84,9 @@ def evaluate(
 
     Args:
         policies: "NAME=SPEC" texts, or a mapping from names to SPECs, to callables (observation float32 (n, F), mask
-            int8 (n, M)) -> whole numbers (n, heads), or to factories that make one of a `policies.Setting`. A SPEC is
-            `scripts`, `random`, an archetype, `module:function`, or the folder of a training run.
+            int8 (n, M)) -> whole numbers (n, heads), to callables that govern (see `protocol.Govern`; marked by
+            `evaluation.governs`), or to factories that make one of a `Setting`. A SPEC is `scripts`, `random`, an
+            archetype, `module:function`, the folder of a training run, or FOLDER#PART.
         scenarios: one or several, as for `load_scenario`.
         episodes: of each seed, 1..2**20; with mode visitor, of each seed and focal seat.
         seeds: 1..1024; intervals need 2, tests at the 5 % level at least 6.

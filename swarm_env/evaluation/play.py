@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from swarm_env.compile import Compiled, compile_scenario
 from swarm_env.core.archetypes import ARCHETYPES
-from swarm_env.core.types import NUM_TRAITS, POST, PROPOSE, TASK, VERBS, VOTE, Scene, State
+from swarm_env.core.types import NUM_TRAITS, POST, PROPOSE, TASK, VERBS, VOTE, Scene, State, View
 from swarm_env.deals import settled
-from swarm_env.evaluation.policies import Act, Make, Policy, PolicyError, Setting, one_line
+from swarm_env.evaluation.govern import OVERSIGHT, Governor
+from swarm_env.evaluation.protocol import Act, Governing, Make, Policy, PolicyError, Setting, one_line
 from swarm_env.metrics import COLUMNS
 from swarm_env.scenario import Scenario
 from swarm_env.tally import COUNTS
@@ -36,14 +37,15 @@ class Record:
     frozen: NDArray[np.bool_]  # (E, K, N)
     quarantined: NDArray[np.bool_]  # (E, K, N)
     caught: NDArray[np.bool_]  # (E, N) quarantined at some time
+    oversight: dict[str, NDArray[np.float64]]  # OVERSIGHT: (E,) each
 
 
 def compiled_for(scenario: Scenario, seats: tuple[str, ...], policy: Policy) -> Compiled:
     """The scenario with the policy in these seats.
 
-    A policy that acts has them as learners. An archetype plays in them with the settings that the scenario's first
-    group of that type has, its defaults if there is none; names, contacts and all draws stay as they are. `scripts`
-    changes nothing.
+    A policy that acts or governs has them as learners. An archetype plays in them with the settings that the scenario's
+    first group of that type has, its defaults if there is none; names, contacts and all draws stay as they are.
+    `scripts` changes nothing.
     """
     if policy.archetype is None:
         return compile_scenario(scenario, seats if policy.make is not None else ())
@@ -80,39 +82,48 @@ def play(compiled: Compiled, policy: Policy, first_seed: int, episodes: int, dra
 
     Args:
         compiled: see `compiled_for`.
-        policy: who acts for the learners, if there are any.
+        policy: who acts or answers for the learners, if there are any.
         first_seed: at least 0; with the episodes below 2**63.
         episodes: E, at least 1.
         draws: the policy's own seed, see `Setting.seed`.
 
     Raises:
-        PolicyError: actions of another shape, not whole, out of range, or not allowed by the mask.
+        PolicyError: actions of another shape, not whole, out of range, or not allowed by the mask; answers likewise.
     """
-    act = None if policy.make is None else _made(policy, policy.make, setting_of(compiled, draws))
+    made = None if policy.make is None else _made(policy, policy.make, setting_of(compiled, draws))
+    governor = Governor(policy, compiled, made.decide, episodes) if isinstance(made, Governing) else None
     state, view = compiled.allocate(episodes, infos=False, watched=True)
     state.rows["seed"] = first_seed + np.arange(episodes)
     compiled.reset(state, view, 0, episodes)
-    heads, learners = len(compiled.nvec), compiled.num_learners
-    actions = np.zeros((episodes, learners, heads), dtype=np.int64)
+    actions = np.zeros((episodes, compiled.num_learners, len(compiled.nvec)), dtype=np.int64)
     watch = _Watch(compiled, episodes)
     for step in range(compiled.scenario.num_steps):
-        if act is not None:
-            seen = view.observation.reshape(episodes * learners, -1).copy()
-            mask = view.mask.reshape(episodes * learners, -1).copy()
-            chosen = _checked(policy, compiled, act, seen, mask, step)
-            actions = chosen.reshape(episodes, learners, heads)
+        if governor is not None:
+            actions = governor.actions(state, view, step)
+        elif made is not None:
+            assert not isinstance(made, Governing)
+            actions = _acted(policy, compiled, made, view, step)
         compiled.advance(state, view, actions, 0, episodes)
         watch.look(state, step)
-    return watch.record(state)
+    unseen = {name: np.full(episodes, np.nan) for name in OVERSIGHT}
+    return watch.record(state, unseen if governor is None else governor.rates())
 
 
-def _made(policy: Policy, make: Make, setting: Setting) -> Act:
+def _made(policy: Policy, make: Make, setting: Setting) -> Act | Governing:
     try:
         return make(setting)
     except (PolicyError, ImportError):
         raise
     except Exception as error:
         raise PolicyError(f"policy {policy.name} in {setting.scenario}: making it raised {one_line(error)}") from error
+
+
+def _acted(policy: Policy, compiled: Compiled, act: Act, view: View, step: int) -> NDArray[np.int64]:
+    """A policy's actions (E, L, heads)."""
+    episodes, learners = view.observation.shape[:2]
+    seen = view.observation.reshape(episodes * learners, -1).copy()
+    mask = view.mask.reshape(episodes * learners, -1).copy()
+    return _checked(policy, compiled, act, seen, mask, step).reshape(episodes, learners, -1)
 
 
 def _checked(
@@ -190,7 +201,7 @@ class _Watch:
         self.counts["releases"] += np.count_nonzero(outcomes["released"], axis=1)
         self.caught |= outcomes["quarantined"]
 
-    def record(self, state: State) -> Record:
+    def record(self, state: State, oversight: dict[str, NDArray[np.float64]]) -> Record:
         """All of it, deals sorted by episode."""
         deals = np.concatenate(self.deals)
         step = np.repeat(np.arange(len(self.deals)), [len(part) for part in self.deals])
@@ -201,5 +212,5 @@ class _Watch:
         start = np.searchsorted(deals["row"], np.arange(len(self.penalties) + 1))
         return Record(
             kept, start, np.asarray(state.agents["gained"]).copy(), self.counts, self.penalties, self.reputation,
-            self.resources, self.frozen, self.quarantined, self.caught,
+            self.resources, self.frozen, self.quarantined, self.caught, oversight,
         )  # fmt: skip

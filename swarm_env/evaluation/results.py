@@ -1,4 +1,4 @@
-"""The results of an evaluation, schema swarm-evaluation/1: summaries, comparisons, files."""
+"""The results of an evaluation, schema swarm-evaluation/2: summaries, comparisons, files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from swarm_env import __version__
-from swarm_env.evaluation import statistics
+from swarm_env import __version__, statistics
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.evaluation.store import Run, to_json
 from swarm_env.recording import RecordingError, Whole, number
@@ -106,24 +105,33 @@ def long_rows(runs: Sequence[Run]) -> Iterator[tuple[Any, ...]]:
 
 def write(folder: Path, results: dict[str, Any]) -> list[Path]:
     """results.json, runs.csv and, where pyarrow is installed, runs.parquet; each whole or not at all."""
+    written = write_long(folder, LONG, list(long_rows(results["runs"])))
+    return [write_document(folder / "results.json", results), *written]  # last: when it is there, so is the rest
+
+
+def write_document(path: Path, document: dict[str, Any]) -> Path:
+    """A JSON file of it; undefined is null."""
+    with Whole(path) as file:
+        file.write(json.dumps(to_json(document), indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def write_long(folder: Path, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Path]:
+    """runs.csv and, where pyarrow is installed, runs.parquet: rows that end with a metric's value."""
     table = folder / "runs.csv"
     with Whole(table) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(LONG)
-        writer.writerows((*row[:-1], number(row[-1])) for row in long_rows(results["runs"]))
-    written = [table]
-    if find_spec("pyarrow") is not None:
-        written.append(_write_parquet(folder / "runs.parquet", results["runs"]))
-    document = folder / "results.json"  # last: when it is there, so is the rest
-    with Whole(document) as file:
-        file.write(json.dumps(to_json(results), indent=1, allow_nan=False) + "\n")
-    return [document, *written]
+        writer.writerow(columns)
+        writer.writerows((*row[:-1], number(row[-1])) for row in rows)
+    if find_spec("pyarrow") is None:
+        return [table]
+    return [table, _write_parquet(folder / "runs.parquet", columns, rows)]
 
 
-def _write_parquet(path: Path, runs: Sequence[Run]) -> Path:
+def _write_parquet(path: Path, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Path:
     """The rows of runs.csv; undefined is NaN."""
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    columns = dict(zip(LONG, map(list, zip(*long_rows(runs), strict=True)), strict=True))
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     temporary = path.with_name(f".{path.name}.part")
     try:
         parquet.write_table(arrow.table(columns), temporary)

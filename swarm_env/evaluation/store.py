@@ -1,8 +1,8 @@
 """What an evaluation keeps on disk while it runs, so that it can go on: units.jsonl, a line for each finished unit.
 
-The first line says what is being evaluated; every other ends with a digest of itself. A line is written and flushed
-when its unit is done; a last line that was cut short is taken back. Python's JSON gives every number back to the bit:
-a resumed run ends with the same bytes.
+Studies and sweeps keep theirs in the same way. The first line says what is being evaluated; every other ends with a
+digest of itself. A line is written and flushed when its unit is done; a last line that was cut short is taken back.
+Python's JSON gives every number back to the bit: a resumed run ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from swarm_env.recording import RecordingError
 
@@ -25,10 +25,21 @@ try:
 except ImportError:  # not everywhere
     fcntl = None
 
-SCHEMA = "swarm-evaluation/1"
+SCHEMA = "swarm-evaluation/2"
 UNITS = "units.jsonl"
-Key = tuple[str, str, int]  # policy, scenario, seed
+Key = tuple[str | int, ...]  # what tells units apart
 Run = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """What sort of work a store holds."""
+
+    noun: str  # as in "an evaluation"
+    schema: str
+    key: tuple[str, ...]  # fields of a unit that tell it from the others
+
+
+EVALUATION = Kind("evaluation", SCHEMA, ("policy", "scenario", "seed"))
 
 
 class EvaluationError(ValueError):
@@ -69,16 +80,17 @@ class Store:
     Args:
         folder: where; None keeps nothing.
         identity: what must agree for a folder's units to be this evaluation's: short texts or lists, by name.
+        kind: what sort of work it is.
 
     Raises:
         EvaluationError: a folder that holds something else, another evaluation or a damaged one, or cannot be written.
     """
 
-    def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
-        self.folder, self.runs = folder, dict[Key, Run]()
+    def __init__(self, folder: Path | None, identity: dict[str, Any], kind: Kind = EVALUATION) -> None:
+        self.folder, self.kind, self.runs = folder, kind, dict[Key, Run]()
         self._file: IO[bytes] | None = None
         self.head: dict[str, Any] = {
-            "schema": SCHEMA,
+            "schema": kind.schema,
             "created": created(),
             "settings_hash": digest(identity),
             "identity": identity,
@@ -89,7 +101,7 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self.path.exists() and any(folder.iterdir()):
-                raise EvaluationError(f"{folder}: not empty and holds no evaluation; choose another --out")
+                raise EvaluationError(f"{folder}: not empty and holds no {kind.noun}; choose another --out")
             self._own()
             self._read()
         except OSError as error:
@@ -107,7 +119,14 @@ class Store:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise EvaluationError(f"{self.folder}: another process is at work on this evaluation") from error
+            raise EvaluationError(f"{self.folder}: another process is at work on this {self.kind.noun}") from error
+
+    @property
+    def _a(self) -> str:
+        return f"a{'n' * (self.kind.noun[0] in 'aeiou')} {self.kind.noun}"
+
+    def _key(self, run: Run) -> Key:
+        return tuple(run[name] for name in self.kind.key)
 
     def close(self) -> None:
         """Let others at the folder."""
@@ -126,26 +145,26 @@ class Store:
                     if said.pop("digest") != digest(said):
                         raise ValueError("changed since it was written")
                     run = from_json(said)
-                    self.runs[run["policy"], run["scenario"], run["seed"]] = run
+                    self.runs[self._key(run)] = run
             except EvaluationError:
                 raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise EvaluationError(f"{self.path}, line {count}: damaged, not what an evaluation writes") from error
+                raise EvaluationError(f"{self.path}, line {count}: damaged, not what {self._a} writes") from error
         if len(whole) < len(content):
             os.truncate(self.path, len(whole))
         if not whole:  # new, or killed before the first line was whole
             self._append(self.head)
 
     def _compare(self, said: Any) -> None:
-        if not isinstance(said, dict) or said.get("schema") != SCHEMA:
-            raise EvaluationError(f"{self.path}: not the units of an evaluation of schema {SCHEMA}")
+        if not isinstance(said, dict) or said.get("schema") != self.kind.schema:
+            raise EvaluationError(f"{self.path}: not the units of {self._a} of schema {self.kind.schema}")
         theirs, ours = said["identity"], self.head["identity"]
         if said["settings_hash"] != digest(theirs):
-            raise EvaluationError(f"{self.path}, line 1: damaged, not what an evaluation writes")
+            raise EvaluationError(f"{self.path}, line 1: damaged, not what {self._a} writes")
         for name in ours:
             if theirs.get(name) != ours[name]:
                 raise EvaluationError(
-                    f"{self.folder}: belongs to another evaluation: {name} {_short(theirs.get(name))}, not "
+                    f"{self.folder}: belongs to another {self.kind.noun}: {name} {_short(theirs.get(name))}, not "
                     f"{_short(ours[name])}; choose another --out"
                 )
         self.head["created"] = str(said["created"])
@@ -158,12 +177,24 @@ class Store:
 
     def add(self, run: Run) -> None:
         """Keep a finished unit."""
-        self.runs[run["policy"], run["scenario"], run["seed"]] = run
+        self.runs[self._key(run)] = run
         if self.folder is not None:
             try:
                 self._append({**to_json(run), "digest": digest(to_json(run))})
             except OSError as error:
                 raise RecordingError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+def require_fresh(folder: Path, resume: bool, kind: Kind) -> None:
+    """Refuse a folder with earlier units unless they are to be gone on with.
+
+    Raises:
+        EvaluationError: it holds some and `resume` is false.
+    """
+    if (folder / UNITS).exists() and not resume:
+        raise EvaluationError(
+            f"{folder}: holds earlier results; --resume goes on with this {kind.noun}, --out names another folder"
+        )
 
 
 def _short(value: Any) -> str:

@@ -1,14 +1,13 @@
-"""Means over seeds with bootstrap intervals, and paired differences."""
+"""A mean over seeds with its interval, as reports show it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-RESAMPLES = 2000  #: of the bootstrap
+from swarm_env import statistics
+from swarm_env.statistics import Floats
 
 
 class Estimate(NamedTuple):
@@ -21,19 +20,16 @@ class Estimate(NamedTuple):
     high: float
 
 
+def defined(values: Floats) -> Floats:
+    """Those that are."""
+    kept: Floats = np.asarray(values, float)
+    return kept[np.isfinite(kept)]
+
+
 def estimate(values: Floats) -> Estimate:
     """Of values over seeds, (S,); undefined ones are left out, one alone has no interval."""
-    kept = np.asarray(values, float)
-    kept = kept[np.isfinite(kept)]
+    kept = defined(values)
     if len(kept) < 2:
         return Estimate(len(kept), float(kept[0]) if len(kept) else np.nan, np.nan, np.nan, np.nan)
-    draws = np.random.default_rng(0).integers(0, len(kept), (RESAMPLES, len(kept)))
-    low, high = np.percentile(kept[draws].mean(axis=1), [2.5, 97.5])
-    return Estimate(len(kept), float(kept.mean()), float(kept.std(ddof=1)), float(low), float(high))
-
-
-def effect_size(differences: Floats) -> float:
-    """Mean over sample sd of the paired differences (Cohen's d_z); NaN where they do not vary."""
-    kept = differences[np.isfinite(differences)]
-    sd = float(kept.std(ddof=1)) if len(kept) > 1 else 0.0
-    return float(kept.mean()) / sd if sd > 0 else float("nan")
+    low, high = statistics.stratified_interval([kept], np.mean)  # one stratum: the plain bootstrap, without scipy
+    return Estimate(len(kept), float(kept.mean()), float(kept.std(ddof=1)), low, high)

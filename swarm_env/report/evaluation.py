@@ -143,7 +143,7 @@ def read_training(folder: Path) -> Training:
 
 
 def _last_table(path: Path) -> Evaluation | None:
-    """evaluation.json of a training run: for each policy, metric -> [mean, low, high]."""
+    """evaluation.json of a training run: for each policy, metric -> [mean, low, high], or a mean alone."""
     if not path.exists():
         return None
     try:
@@ -152,11 +152,12 @@ def _last_table(path: Path) -> Evaluation | None:
             return check(path, content)
         evaluation = Evaluation(path.parent.resolve().name)
         for entry in content["policies"]:
-            episodes = _number(path, "policies", entry, "episodes")
+            episodes = _number(path, "policies", {**content, **entry}, "episodes")
             for metric, spread in entry.items():
-                if not isinstance(spread, list):
+                if metric == "episodes" or isinstance(spread, str | dict):
                     continue
-                mean, low, high = (_number(path, f"policies.{metric}", {"value": v}, "value") for v in spread)
+                given = spread if isinstance(spread, list) else [spread, None, None]
+                mean, low, high = (_number(path, f"policies.{metric}", {"value": v}, "value") for v in given)
                 row = {"policy": str(entry["policy"]), "scenario": str(content["scenario"]), "metric": metric}
                 row |= {"n": episodes, "mean": mean, "low": low, "high": high}
                 evaluation.summary.append(row | dict.fromkeys(("sd", "iqm", "iqm_low", "iqm_high"), math.nan))

@@ -17,7 +17,7 @@ ALLOWED = (
     "an events.jsonl or metrics.csv of `swarm run`, an evaluation JSON of `swarm evaluate`, "
     "a training run's folder, or a folder of these"
 )
-SCHEMA = "swarm-evaluation/1"  #: of the evaluations that are read
+SCHEMAS = ("swarm-evaluation/1", "swarm-evaluation/2")  #: of the evaluations that are read; 2 has more metrics
 PATTERNS = ("*events.jsonl", "*metrics.csv", "*.json")  #: what is looked for in a folder
 FIRST = 1 << 16  #: characters in which a file must show what it is
 LARGEST = 1 << 29  #: bytes of an evaluation
@@ -82,7 +82,7 @@ def _folder(sources: Sources, folder: Path, seen: set[Path], deep: bool = True) 
     for path in sorted({path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file()}):
         if path.suffix == ".json":
             content = _json(path, strict=False)
-            if isinstance(content, dict) and content.get("schema") == SCHEMA and _once(path, seen):
+            if isinstance(content, dict) and content.get("schema") in SCHEMAS and _once(path, seen):
                 sources.evaluations.append((path, content))
         else:
             _file(sources, path, seen)
@@ -121,10 +121,10 @@ def _of_json(sources: Sources, path: Path, line: str, start: str) -> None:
     if first is None and start.lstrip().startswith('{"event"'):
         raise ReportError(f"{path}, line 1: not an event: {line[:40]!r}; the log was cut before its run began")
     content = _json(path, strict=True)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") not in SCHEMAS:
         found = content.get("schema") if isinstance(content, dict) else None
         has = f"has schema {str(found)[:40]!r}" if found is not None else "has no schema"
-        raise ReportError(f"{path}: {has}; an evaluation has {SCHEMA!r}; allowed is {ALLOWED}")
+        raise ReportError(f"{path}: {has}; an evaluation has {' or '.join(SCHEMAS)}; allowed is {ALLOWED}")
     sources.evaluations.append((path, content))
 
 

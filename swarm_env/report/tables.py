@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from swarm_env.report.estimate import effect_size, estimate
+from swarm_env import statistics
+from swarm_env.report.estimate import defined, estimate
 from swarm_env.report.evaluation import Evaluation, Record
 from swarm_env.report.markup import folded, interval, listing, number, table
 from swarm_env.report.series import Series
 
+#: Metrics of an overseer's part in the decisions: shown where a policy of the evaluation has one.
+OVERSIGHT = ("feedback_trigger_rate", "revisions_per_decision")
 #: Metrics shown at once; all others are folded below them.
 FIRST = (
     "toxicity_rate", "quality_gap", "net_social_welfare", "total_welfare", "acceptance_rate", "attack_success_rate",
     "overrefusal_rate", "safety_f1", "governance_cost", "ecosystem_threat_level", "ecosystem_collusion_risk",
-    "n_frozen", "n_quarantined", "return",
+    "n_frozen", "n_quarantined", "return", *OVERSIGHT,
 )  # fmt: skip
 ESTIMATES = "mean over seeds of the mean over epochs; 95 % bootstrap interval over seeds; – is undefined"
 
@@ -87,7 +90,7 @@ def estimate_of(differences: Sequence[float]) -> tuple[str, ...]:
 
     values = np.array(differences, float)
     e = estimate(values)
-    return str(e.n), number(e.mean), interval(e.low, e.high), number(effect_size(values))
+    return str(e.n), number(e.mean), interval(e.low, e.high), number(statistics.effect_size(defined(values)))
 
 
 def of_criteria(series: Sequence[Series], evaluations: Sequence[Evaluation]) -> str:
@@ -126,8 +129,15 @@ def _evaluated(rows: Iterable[Record]) -> list[tuple[str, Sequence[str]]]:
             r["metric"], r["policy"], _scenario(r), number(r["n"]), number(r["mean"]), interval(r["low"], r["high"]),
             number(r["sd"]), number(r["iqm"]), interval(r["iqm_low"], r["iqm_high"]),
         ))
-        for r in rows
+        for r in _known(rows)
     ]  # fmt: skip
+
+
+def _known(rows: Iterable[Record]) -> list[Record]:
+    """Without the metrics of OVERSIGHT that nothing in them has."""
+    kept = list(rows)
+    absent = set(OVERSIGHT) - {row["metric"] for row in kept if row["n"] > 0}
+    return [row for row in kept if row["metric"] not in absent]
 
 
 def of_evaluation(evaluation: Evaluation) -> str:
@@ -141,7 +151,7 @@ def of_evaluation(evaluation: Evaluation) -> str:
             r["metric"], r["policy"], r["baseline"], _scenario(r), number(r["n"]), number(r["difference"]),
             interval(r["low"], r["high"]), number(r["effect_size"]), number(r["p"], ".3g"), number(r["p_holm"], ".3g"),
         ))
-        for r in evaluation.comparisons
+        for r in _known(evaluation.comparisons)
     ]  # fmt: skip
     if rows:
         head = (

@@ -61,7 +61,7 @@ class LiveMarkets:
     """Groups of markets.
 
     Args:
-        scenarios: market b plays number b modulo their count; they agree in shape, as for `vector_env`.
+        scenarios: spread over the markets, neighbours playing the same; they agree in shape, as for `vector_env`.
         num_envs: markets, a multiple of `groups`.
         seed: market b plays seed + b.
         groups: group g starts g / groups of an episode ahead, played by its scripts.
@@ -81,7 +81,7 @@ class LiveMarkets:
         if num_envs < groups or num_envs % groups:
             raise ValueError(f"num_envs must be a multiple of {groups}, got {num_envs}")
         size = num_envs // groups
-        rows = [scenarios[b % len(scenarios)] for b in range(num_envs)]
+        rows = [scenarios[b * len(scenarios) // num_envs] for b in range(num_envs)]
         self.envs = [
             swarm_env.vector_env(rows[g * size : (g + 1) * size], size, "all", seed=seed + g * size, record=record)
             for g in range(groups)

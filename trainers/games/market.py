@@ -7,6 +7,7 @@ right follows from the proposal's latent p. What they agree on is what the marke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn.functional import one_hot
 
 import swarm_env
 from swarm_env import Scenario
-from swarm_env.oversight import RECORD, VIEW
+from swarm_env.oversight import RECORD, REPUTATION, TRUST, VIEW
 from trainers.games import words
 from trainers.games.live import GROUPS, LiveMarkets, Proposals
 from trainers.games.protocol import Decide, Feedback, Labels
@@ -61,23 +62,28 @@ def check_shares(shares: Mapping[str, float]) -> None:
         raise ValueError(f"shares: {dict(shares)} must be in [0, 1] and add up to 1")
 
 
+#: What the actor sees of a proposal, from least to most: its surface alone, as somebody sees who does not know who
+#: asks; all of the agent's observation, with reputation and trust; and the overseers' ledger too.
+Sees = Literal["surface", "observation", "ledger"]
+
+
 class MarketRules:
     """What the game is apart from its markets: inputs, judgement, words.
 
     Args:
         threshold: p below which a proposal is harmful.
-        actor_sees_ledger: give the actor all that the overseer sees of a proposal (symmetric information).
+        actor_sees: see `Sees`. The overseer sees everything in any case.
     """
 
     answer_tokens, message_tokens = words.ANSWER, words.MESSAGE
 
-    def __init__(self, threshold: float, actor_sees_ledger: bool) -> None:
-        self.threshold, self.actor_sees_ledger = threshold, actor_sees_ledger
-        self.actor_inputs = len(VIEW) + TALK + (len(RECORD) if actor_sees_ledger else 0)
+    def __init__(self, threshold: float, actor_sees: Sees) -> None:
+        self.threshold, self.actor_sees = threshold, actor_sees
+        self.actor_inputs = len(VIEW) + TALK + (len(RECORD) if actor_sees == "ledger" else 0)
         self.overseer_inputs = len(VIEW) + len(RECORD) + DRAFT
 
     def _seen(self, contexts: Proposals) -> list[Tensor]:
-        return [contexts.view, contexts.ledger] if self.actor_sees_ledger else [contexts.view]
+        return seen(contexts, self.actor_sees)
 
     def first_context(self, contexts: Proposals) -> Tensor:
         """float32 (n, actor_inputs): what the agent sees, and no talk."""
@@ -130,7 +136,7 @@ class MarketGame(MarketRules):
         scenarios: what the markets play, see `LiveMarkets`.
         num_envs, seed, groups: likewise.
         seats: whose answers the actor gives.
-        actor_sees_ledger: see `MarketRules`.
+        actor_sees: see `MarketRules`.
         shares: of the kinds that `contexts` returns, kind -> share; they must not overlap and add up to 1. Without
             it, contexts come as the markets have them. What the markets play is the same either way.
 
@@ -145,10 +151,10 @@ class MarketGame(MarketRules):
         seed: int = 0,
         groups: int = GROUPS,
         seats: str | Sequence[str] = "all",
-        actor_sees_ledger: bool = False,
+        actor_sees: Sees = "surface",
         shares: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(scenarios[0].market.safety_threshold, actor_sees_ledger)
+        super().__init__(scenarios[0].market.safety_threshold, actor_sees)
         self.shares = dict(shares or {"any": 1.0})
         check_shares(self.shares)
         self.live = LiveMarkets(scenarios, num_envs, seed, groups, seats)
@@ -158,6 +164,15 @@ class MarketGame(MarketRules):
         bounds = np.rint(np.cumsum([0.0, *self.shares.values()]) * count).astype(int)
         quotas = dict(zip(self.shares, np.diff(bounds).tolist(), strict=True))
         return self.live.take(quotas, self.kinds, decide)
+
+
+def seen(contexts: Proposals, sees: Sees) -> list[Tensor]:
+    """What is seen, parts of (n, ...) each; the columns that a surface does not show are 0."""
+    if sees != "surface":
+        return [contexts.view, contexts.ledger] if sees == "ledger" else [contexts.view]
+    view = contexts.view.clone()
+    view[:, [REPUTATION, TRUST]] = 0.0
+    return [view]
 
 
 def _one_hot(answer: Tensor) -> list[Tensor]:

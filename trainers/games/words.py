@@ -8,9 +8,10 @@ from torch import Tensor
 from trainers.games.protocol import Feedback, Labels
 
 DECISIONS: tuple[str, ...] = ("refuse", "accept")
-REASONS: tuple[str, ...] = ("signal", "reputation", "trust")  # what spoke loudest for the decision
+REASONS: tuple[str, ...] = ("looks_sound", "looks_harmful", "unsure")
 ADVICE: tuple[str, ...] = ("none", "refuse", "rather_refuse", "reconsider", "rather_accept", "accept")
 REFUSE, ACCEPT = range(2)
+LOOKS_SOUND, LOOKS_HARMFUL, UNSURE = range(len(REASONS))
 NONE, SAY_REFUSE, SAY_RATHER_REFUSE, SAY_RECONSIDER, SAY_RATHER_ACCEPT, SAY_ACCEPT = range(len(ADVICE))
 
 ANSWER: tuple[int, ...] = (len(DECISIONS), len(REASONS))

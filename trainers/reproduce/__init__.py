@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 #: Studies by name, and the module of each.
-STUDIES: dict[str, str] = {"macpo": "trainers.reproduce.macpo"}
+STUDIES: dict[str, str] = {"macpo": "trainers.reproduce.macpo", "waltz": "trainers.reproduce.waltz"}
 
 
 def main(arguments: argparse.Namespace) -> int:

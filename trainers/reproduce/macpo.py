@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.evaluation import statistics
+from swarm_env import statistics
 from trainers.checkpoint import write_whole
 from trainers.reproduce import jobs, macpo_figures, macpo_population
 from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTE = ROOT / "research" / "notes" / "macpo_results.md"
+NOTE = ROOT / "research" / "notes" / "macpo_training_results.md"
 PICTURES = ROOT / "docs"
 
 VOTE = "selection=majority"  #: beyond the paper: the student learns what most teachers agree with

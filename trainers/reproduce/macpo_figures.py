@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swarm_env.evaluation import statistics
+from swarm_env import statistics
 
 if TYPE_CHECKING:
     from trainers.reproduce.macpo import Found

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 MIXES = "[[6,1,1],[4,2,2],[3,2,3],[2,2,4]]"
 #: At the scenario's own threshold of .5 one proposal in a hundred is harmful: accepting everything is all but right.
 THRESHOLD = 0.65
-SHIFT = ("scenario=macpo_weak_to_strong", f"overrides=[market.safety_threshold={THRESHOLD}]", "shares={}",
-         f"mixes={MIXES}", "fresh_contexts=true", "population_spread=0", "populations=1")  # fmt: skip
+SHIFT = (
+    "scenario=macpo_weak_to_strong", f"overrides=[market.safety_threshold={THRESHOLD}]", f"mixes={MIXES}",
+    "fresh_contexts=true", "population_spread=0", "populations=1", "contexts=1024", "held_out=2048",
+)  # fmt: skip
 SETTINGS: dict[str, tuple[str, ...]] = {
     "published, shifting population": SHIFT,
     "majority, shifting population": (*SHIFT, "selection=majority"),
