@@ -65,5 +65,6 @@ def _line(ax: Any, values: Any, label: str, k: int) -> None:
 def _dress(ax: Any, title: str) -> None:
     ax.set_title(title, fontsize=9)
     ax.set_xlabel("round")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=6.5, loc="lower right")
