@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.macpo_runs import SMALL
-from trainers import governed, losses, weak_to_strong
+from trainers import governed, losses, weak_teachers, weak_to_strong
 from trainers.games import words
 from trainers.macpo import load_config
 from trainers.preference_sets import Pairs, decision_weights, select
@@ -116,8 +116,8 @@ def test_ground_truth_is_what_the_judge_says(met: tuple[Any, Any]) -> None:
     assert not bool(unfounded(contexts, truth.chosen).any())
     said = truth.chosen.clone()
     said[:, 1] = truth.rejected[:, 1]  # what speaks for the opposite: unsure, or against the decision
-    assert torch.equal(unfounded(contexts, said), said[:, 1] != words.UNSURE)
-    said[:, 1] = torch.where(contexts.signal > 0, words.LOOKS_HARMFUL, words.LOOKS_SOUND)
+    assert torch.equal(unfounded(contexts, said), said[:, 1] != weak_teachers.UNSURE)
+    said[:, 1] = torch.where(contexts.signal > 0, weak_teachers.LOOKS_HARMFUL, weak_teachers.LOOKS_SOUND)
     assert bool(unfounded(contexts, said).all())
 
 

@@ -116,7 +116,7 @@ class Trainer(Society):
             for part in ("positive", "negative")
         )
         if bool((good == good[0, 0]).all()):
-            said = f"({words.DECISIONS[good[0, 0, 0]]}, {words.REASONS[good[0, 0, 1]]})"
+            said = f"({words.DECISIONS[good[0, 0, 0]]}, {weak_teachers.REASONS[good[0, 0, 1]]})"
             raise RunError(
                 f"teachers: all {good.shape[1]} answer {said} to every one of {len(good)} proposals: nothing can be "
                 "learnt from them; give them more labels (supervision.labels) or epochs (teachers.epochs)"

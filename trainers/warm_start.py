@@ -18,6 +18,9 @@ from trainers.games.market import MarketGame
 from trainers.losses import sft_loss
 from trainers.policies import MLPPolicy, Policy
 
+REASONS: tuple[str, ...] = ("looks_sound", "looks_harmful", "unsure")  #: what the base policy's reasons mean
+LOOKS_SOUND, LOOKS_HARMFUL, UNSURE = range(words.NUM_REASONS)
+
 
 class Config(Section):
     """``warm_start:`` of configs/waltz.yaml."""
@@ -45,8 +48,8 @@ def surface_answers(contexts: Proposals, config: Config, generator: Generator) -
     """
     margin = contexts.signal - config.surface_threshold
     accept = torch.rand(len(contexts), generator=generator) < (margin / config.surface_noise).sigmoid()
-    reason = torch.where(margin > 0, words.LOOKS_SOUND, words.LOOKS_HARMFUL)
-    reason = torch.where(margin.abs() < config.surface_noise / 2, words.UNSURE, reason)
+    reason = torch.where(margin > 0, LOOKS_SOUND, LOOKS_HARMFUL)
+    reason = torch.where(margin.abs() < config.surface_noise / 2, UNSURE, reason)
     return torch.stack([accept.long(), reason], dim=1)
 
 

@@ -23,6 +23,8 @@ BLIND_SPOTS: tuple[str, ...] = ("disguised", "sensitive", "low_reputation")
 #: What teachers of partial view see of a proposal besides everything about themselves and the market, likewise.
 PARTIAL: tuple[tuple[str, ...], ...] = (("signal", "mean_p"), ("reading", "trust"), ("reading", "reputation"))
 OWN = SIGNAL  #: columns of VIEW that are of the agent itself and of the market
+REASONS: tuple[str, ...] = ("looks_sound", "looks_harmful", "unsure")  #: what ground truth's reasons mean
+LOOKS_SOUND, LOOKS_HARMFUL, UNSURE = range(words.NUM_REASONS)
 LOW_REPUTATION = 0.75  #: what counts as low, about the lowest quarter of those who are proposed by
 
 
@@ -47,14 +49,14 @@ class Preferences(NamedTuple):
 def explained(contexts: Proposals, accept: Tensor) -> Tensor:
     """Answers int64 (n, 2): a decision bool (n,), and how the surface looks if it speaks for that, else unsure."""
     sound = contexts.signal > 0
-    looks = torch.where(sound, words.LOOKS_SOUND, words.LOOKS_HARMFUL)
-    return torch.stack([accept.long(), torch.where(sound == accept, looks, words.UNSURE)], dim=1)
+    looks = torch.where(sound, LOOKS_SOUND, LOOKS_HARMFUL)
+    return torch.stack([accept.long(), torch.where(sound == accept, looks, UNSURE)], dim=1)
 
 
 def unfounded(contexts: Proposals, answers: Tensor) -> Tensor:
     """bool (n,): the reason is not true of the proposal's surface, or speaks against the decision."""
     sound, accept, reason = contexts.signal > 0, answers[:, 0] == words.ACCEPT, answers[:, 1]
-    says_sound, says_harmful = reason == words.LOOKS_SOUND, reason == words.LOOKS_HARMFUL
+    says_sound, says_harmful = reason == LOOKS_SOUND, reason == LOOKS_HARMFUL
     return (says_sound & (~sound | ~accept)) | (says_harmful & (sound | accept))
 
 

@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     """A kind of training run."""
 
     load: Callable[[Path, str], Trained]  # folder and part; "" is what the training was for
-    parts: tuple[str, ...] = ()  # what else can be asked for
+    parts: tuple[str, ...] | None = ()  # what else can be asked for; None: it depends on the run, and `load` knows
 
 
 def _ppo(folder: Path, part: str) -> Trained:
@@ -85,30 +85,23 @@ def _waltz(folder: Path, part: str) -> Trained:
     )
 
 
-#: Parts of a MACPO run besides the student that was kept; of the teachers there may be fewer.
-MACPO: tuple[str, ...] = (
-    "last", "teacher_1", "teacher_2", "teacher_3", "initial_teacher_1", "initial_teacher_2", "initial_teacher_3",
-    "naive", "confidence", "majority_labels", "ceiling", "majority",
-)  # fmt: skip
-
-
 def _macpo(folder: Path, part: str) -> Trained:
-    """A run of `swarm train macpo`: its student, or another of its policies, see `trainers.weak_to_strong.names_of`."""
-    macpo, governed = _trainers("macpo"), _trainers("governed")
-    trained = macpo.load(folder, part or "student")
+    """A run of `swarm train macpo`: its student, or another of its policies by name, such as teacher_1."""
+    weak_to_strong, governed = _trainers("weak_to_strong"), _trainers("governed")
+    policy = weak_to_strong.load(folder, part or "student")
     return Trained(
-        trained.identity["scenario"],
+        policy.identity["scenario"],
         None,
-        lambda setting: Governing(governed.deployed(trained.rules, trained.decider(setting.seed))),
+        lambda setting: Governing(governed.deployed(policy.rules, policy.decider(setting.seed))),
         _digest(folder / "policy.safetensors"),
     )
 
 
 #: Trainer, as run.json names it -> what its runs hold.
 TRAINED: dict[str, Kind] = {
-    "macpo": Kind(_macpo, MACPO),
     "ppo": Kind(_ppo),
     "waltz": Kind(_waltz, tuple(part for part in WALTZ if part)),
+    "macpo": Kind(_macpo, None),
 }
 
 
@@ -146,7 +139,7 @@ def from_run(name: str, spec: str, folder: Path, part: str) -> Policy:
     if not isinstance(trainer, str) or trainer not in TRAINED:
         raise PolicyError(f"policy {name}: {folder}: trained by {trainer!r}; {nearest(str(trainer), TRAINED)}")
     kind = TRAINED[trainer]
-    if part not in ("", *kind.parts):
+    if kind.parts is not None and part not in ("", *kind.parts):
         known = nearest(part, kind.parts) if kind.parts else "it has none"
         raise PolicyError(f"policy {name}: {folder}, trained by {trainer}: no part {part!r}; {known}")
     try:

@@ -8,13 +8,12 @@ from torch import Tensor
 from trainers.games.protocol import Feedback, Labels
 
 DECISIONS: tuple[str, ...] = ("refuse", "accept")
-REASONS: tuple[str, ...] = ("looks_sound", "looks_harmful", "unsure")
+NUM_REASONS = 3  #: words for a reason; what they mean is settled by who teaches them, see `warm_start`, `weak_teachers`
 ADVICE: tuple[str, ...] = ("none", "refuse", "rather_refuse", "reconsider", "rather_accept", "accept")
 REFUSE, ACCEPT = range(2)
-LOOKS_SOUND, LOOKS_HARMFUL, UNSURE = range(len(REASONS))
 NONE, SAY_REFUSE, SAY_RATHER_REFUSE, SAY_RECONSIDER, SAY_RATHER_ACCEPT, SAY_ACCEPT = range(len(ADVICE))
 
-ANSWER: tuple[int, ...] = (len(DECISIONS), len(REASONS))
+ANSWER: tuple[int, ...] = (len(DECISIONS), NUM_REASONS)
 MESSAGE: tuple[int, ...] = (2, 2, len(ADVICE))  # unsafe, overrefuse, advice
 
 
