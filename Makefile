@@ -11,6 +11,7 @@ READY := $(VENV)/.ready
 PARITY := .venv-parity
 CUDA := .venv-cuda
 RLLIB := .venv-rllib
+TRL := .venv-trl
 BENCH := .venv-bench
 PEERS := swarm-safety==1.9.0 mpe2 vmas supersuit jaxmarl
 SCENARIOS := alignment_waltz_targeted_feedback macpo_weak_to_strong
@@ -20,7 +21,8 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study parity rllib golden study clean \
+.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study macpo-study parity rllib trl golden study \
+	clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
 help:
@@ -34,9 +36,11 @@ help:
 	@echo "cuda-ptx                 compile the CUDA kernels, in $(CUDA) (about 1 GB); no GPU is needed"
 	@echo "incentives               what each conduct earns under which levers, into docs/environment.md"
 	@echo "ppo-study                what PPO learners do with the levers off and on, into docs/ and research/notes/"
+	@echo "macpo-study              swarm reproduce macpo: MACPO, baselines and ablations over five seeds, into research/notes/"
 	@echo "study                    swarm study on every annotation in research/annotations/, into research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
+	@echo "trl                      our DPO and SFT losses beside TRL's, in $(TRL) (about 1.7 GB)"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
 
 $(READY): pyproject.toml constraints.txt
@@ -113,6 +117,9 @@ $(PARITY)/.ready: pyproject.toml
 ppo-study: $(READY)
 	$(BIN)/python research/ppo_incentives.py
 
+macpo-study: $(READY)
+	$(BIN)/python -m swarm_env reproduce macpo --seeds 5 --workers 2
+
 study: $(READY)
 	@for file in research/annotations/*.yaml; do $(BIN)/python -m swarm_env study $$file --resume || exit 1; done
 
@@ -131,5 +138,16 @@ $(RLLIB)/.ready: pyproject.toml constraints.txt
 rllib: $(RLLIB)/.ready
 	$(RLLIB)/bin/python -m pytest tests/rllib tests/test_gymnasium.py tests/test_gymnasium_vector.py
 
+# torch is held to constraints.txt, so that TRL takes the one that everything else is tested with
+$(TRL)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(TRL)
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[trl]' pytest hypothesis
+	@touch $@
+
+trl: $(TRL)/.ready
+	$(TRL)/bin/python -m pytest tests/test_trl_losses.py
+
 clean:
-	rm -rf $(VENV) $(PARITY) $(RLLIB) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PARITY) $(RLLIB) $(TRL) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 Command = Callable[[argparse.Namespace], int]
 
-TRAINERS = ("ppo", "waltz")  #: modules of `trainers` with a `main`
+TRAINERS = ("macpo", "ppo", "waltz")  #: modules of `trainers` with a `main`
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -106,3 +106,30 @@ def confidence_targets(weak: Tensor, strong: Tensor, alpha: float) -> Tensor:
     share = weak.mean()
     threshold = torch.quantile(strong, (1.0 - share).clamp(0.0, 1.0))
     return (1.0 - alpha) * weak + alpha * (strong > threshold).float()
+
+
+def contrastive_preference_loss(
+    chosen: Tensor, rejected: Tensor, chosen_mask: Tensor, rejected_mask: Tensor, reference_chosen: Tensor,
+    reference_rejected: Tensor, beta: float, gamma: float, weights: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """MACPO's loss of one agent, DPO + gamma * SFT on the chosen, a scalar (section 3.4; released code: dpo_ftx).
+
+    DPO takes sums of log-probabilities over sequences, SFT their mean over tokens, as the released code does.
+
+    Args:
+        chosen, rejected: (n, L), of tokens, with gradients; masks bool (n, L). reference_*: (n,), sums.
+        weights: (n,) of the pairs, or None for 1 each.
+    """
+    of_chosen, of_rejected = sequence_log_prob(chosen, chosen_mask), sequence_log_prob(rejected, rejected_mask)
+    contrast = dpo_loss(of_chosen, of_rejected, reference_chosen, reference_rejected, beta, weights)
+    return contrast + gamma * sft_loss(chosen, chosen_mask, weights)
+
+
+def confidence_loss(accept: Tensor, refuse: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of a binary decision with soft targets (Burns et al. 2023, eq. 1), a scalar.
+
+    Args:
+        accept, refuse: (n,) log-probabilities of the two decisions, with gradients.
+        targets: (n,) in [0, 1], of accepting, see `confidence_targets`.
+    """
+    return -(targets * accept + (1.0 - targets) * refuse).mean()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from swarm_env.evaluation import statistics
+from swarm_env import statistics
 from trainers.checkpoint import write_whole
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
