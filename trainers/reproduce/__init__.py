@@ -12,7 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 #: Studies by name, and the module of each.
-STUDIES: dict[str, str] = {"macpo": "trainers.reproduce.macpo", "waltz": "trainers.reproduce.waltz"}
+STUDIES: dict[str, str] = {
+    "waltz": "trainers.reproduce.waltz",
+    "macpo": "trainers.reproduce.macpo",
+    "compare": "trainers.reproduce.compare",
+}
 
 
 def main(arguments: argparse.Namespace) -> int:

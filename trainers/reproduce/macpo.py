@@ -19,7 +19,7 @@ from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTE = ROOT / "research" / "notes" / "macpo_training_results.md"
+NOTE = ROOT / "research" / "notes" / "macpo_results.md"
 PICTURES = ROOT / "docs"
 
 VOTE = "selection=majority"  #: beyond the paper: the student learns what most teachers agree with

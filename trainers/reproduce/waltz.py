@@ -21,8 +21,9 @@ from trainers.reproduce import jobs, waltz_market, waltz_tables
 from trainers.reproduce.jobs import Job
 from trainers.waltz_config import Config
 
-NOTE = Path("research/notes/waltz_results.md")
-FIGURES = Path("docs")
+ROOT = Path(__file__).resolve().parents[2]
+NOTE = ROOT / "research" / "notes" / "waltz_results.md"
+FIGURES = ROOT / "docs"
 EPISODES = 128  #: held-out markets of a row
 APART = 2**20  #: held-out market seeds between two of the study's seeds
 LABELLED = 2_000  #: proposals that the safeguard has learnt from

@@ -12,6 +12,7 @@ from pathlib import Path
 import swarm_env
 from swarm_env.evaluation import FIRST_SEED
 from trainers.checkpoint import write_whole
+from trainers.reproduce import markets
 from trainers.reproduce.tables import cell, markdown
 from trainers.waltz_config import Config
 
@@ -35,32 +36,18 @@ ANSWERS: dict[str, str] = {
     "WaltzRL, L": "variant_L_seed{seed}",
     "single-policy RL": "single_seed{seed}",
 }
-COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("toxicity", "toxicity_rate", 3), ("quality gap", "quality_gap", 3),
-    ("cond. loss, initiator", "conditional_loss_initiator", 3),
-    ("cond. loss, counterparty", "conditional_loss_counterparty", 3), ("accepted", "acceptance_rate", 2),
-    ("F1", "safety_f1", 3), ("welfare", "total_welfare", 0), ("net social welfare", "net_social_welfare", 0),
-    ("triggered", "feedback_trigger_rate", 2), ("revisions a decision", "revisions_per_decision", 2),
-)  # fmt: skip
 
 
 def judge(out: Path, seed: int) -> None:
     """Write scores/market_seed<n>.json: governance -> answers -> metric -> value; undefined is None."""
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for governance, overrides in GOVERNANCE.items():
-        scenario = swarm_env.load_scenario(Config().scenario, overrides)
-        specs = {who: spec if spec == "scripts" else str(out / spec.format(seed=seed)) for who, spec in ANSWERS.items()}
-        names = {f"p{k}": who for k, who in enumerate(specs)}
-        judged = swarm_env.evaluate(
-            dict(zip(names, specs.values(), strict=True)), scenario, EPISODES, 1, seats="all", transfer=True,
-            first_seed=FIRST_SEED + (seed + 1) * APART,
-        )  # fmt: skip
-        found[governance] = {
-            who: {metric: _plain(judged.summary(name, metric)["mean"]) for _, metric, _ in COLUMNS}
-            for name, who in names.items()
-        }
-    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
-    write_whole(path(out, seed), text.encode())
+    specs = {who: spec if spec == "scripts" else str(out / spec.format(seed=seed)) for who, spec in ANSWERS.items()}
+    found = {
+        governance: markets.judge(
+            swarm_env.load_scenario(Config().scenario, overrides), specs, EPISODES, FIRST_SEED + (seed + 1) * APART
+        )
+        for governance, overrides in GOVERNANCE.items()
+    }
+    write_whole(path(out, seed), (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
 
 
 def path(out: Path, seed: int) -> Path:
@@ -68,16 +55,12 @@ def path(out: Path, seed: int) -> Path:
     return out / "scores" / f"market_seed{seed}.json"
 
 
-def _plain(value: float) -> float | None:
-    return None if value != value else value
-
-
 def table(out: Path, seeds: int) -> str:
     """Means and intervals over seeds."""
     scores = [json.loads(path(out, seed).read_text(encoding="utf-8")) for seed in range(seeds)]
     lines = [
-        [f"{governance}: {who}", *(cell([one[governance][who][m] for one in scores], p) for _, m, p in COLUMNS)]
+        [f"{governance}: {who}", *(cell([one[governance][who][m] for one in scores], p) for _, m, p in markets.COLUMNS)]
         for governance in GOVERNANCE
         for who in ANSWERS
     ]
-    return markdown(["", *(heading for heading, _, _ in COLUMNS)], lines)
+    return markdown(["", *(heading for heading, _, _ in markets.COLUMNS)], lines)
