@@ -85,7 +85,6 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
         self._actions = np.zeros((1, self.compiled.num_learners, len(self.compiled.nvec)), dtype=np.int64)
         self._episodes = 0  # started since the seed was set
         self._learners = np.flatnonzero(self.compiled.scene.seats["learner"][0] >= 0)
-        self._played = self._state.rows["step"]  # (1,), a view
         self._make_spaces()
 
     def _make_spaces(self) -> None:
@@ -191,7 +190,10 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             self.render()
 
     def _is_over(self) -> bool:
-        steps, played = self.compiled.scenario.num_steps, int(self._played[0])
+        steps, played = (
+            self.compiled.scenario.num_steps,
+            int(self._state.rows["step"][0]),
+        )  # no view kept: a copied environment has tables of its own
         return played >= (steps if self.max_cycles is None else min(self.max_cycles, steps))
 
     def _explain(self, actions: Mapping[str, Any]) -> str:

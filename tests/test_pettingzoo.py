@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
 from typing import Any
@@ -237,3 +238,24 @@ def test_without_infos_everything_else_is_the_same() -> None:
         assert all(np.array_equal(seen[a]["observation"], again[a]["observation"]) for a in seen)
         assert set(infos) == set(none)
         assert not any(none.values())
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copied_environment_plays_on_by_itself(how: Any) -> None:
+    """As libraries copy environments: by deepcopy, or by pickle into a worker."""
+    env = swarm_env.parallel_env("baseline", "honest_*")
+    env.reset(seed=4)
+    nothing = np.zeros(len(env.compiled.nvec), dtype=np.int64)
+    for _ in range(5):
+        env.step(dict.fromkeys(env.agents, nothing))
+    twin = how(env)
+    steps = 0
+    while env.agents:
+        ours = env.step(dict.fromkeys(env.agents, nothing))
+        theirs = twin.step(dict.fromkeys(twin.agents, nothing))
+        assert ours[1] == theirs[1]
+        assert ours[3] == theirs[3]
+        assert np.array_equal(ours[0]["honest_1"]["observation"], theirs[0]["honest_1"]["observation"])
+        steps += 1
+    assert twin.agents == []
+    assert steps == env.compiled.scenario.num_steps - 5
