@@ -50,6 +50,8 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "t_max_2": ("t_max=2",),
     "needless_.1": (*L, "needless_penalty=0.1"),
     "needless_.3": (*L, "needless_penalty=0.3"),
+    "alpha_.3": (*L, "alpha=0.3", "lam=0.6"),
+    "alpha_.85": (*L, "alpha=0.85", "lam=0.05"),
     "harmful_25": (*L, "shares={disguised: 0.15, overt: 0.1, sensitive: 0.3, plain: 0.45}"),
     "harmful_75": (*L, "shares={disguised: 0.45, overt: 0.3, sensitive: 0.1, plain: 0.15}"),
     "observation": ("actor_sees=observation",),

@@ -50,6 +50,8 @@ ABLATIONS: tuple[tuple[str, str], ...] = (
     ("T_max 2, A then B", "t_max_2"),
     ("L, needless trigger -.1", "needless_.1"),
     ("L, needless trigger -.3", "needless_.3"),
+    ("L, DIR .3, label .6", "alpha_.3"),
+    ("L, DIR .85, label .05", "alpha_.85"),
     ("L, a quarter of the batch harmful", "harmful_25"),
     ("L, three quarters harmful", "harmful_75"),
     ("A, then B; actor sees its observation", "observation"),
@@ -174,8 +176,8 @@ def _draw(out: Path, scores: Scores, folder: Path) -> list[Path]:
     """waltz_pareto.png, waltz_training.png and waltz_variants.png."""
     from matplotlib.figure import Figure
 
-    pareto, training, variants = Figure((7, 5.2)), Figure((10, 6.5)), Figure((10, 3.4))
-    _pareto(pareto.subplots(), scores)
+    pareto, training, variants = Figure((12, 5)), Figure((10, 6.5)), Figure((10, 3.4))
+    _pareto(pareto.subplots(1, 2), scores)
     _training(training.subplots(2, 3, sharex=True), out)
     _variants(variants.subplots(1, 3, sharex=True), out)
     files = []
@@ -188,20 +190,30 @@ def _draw(out: Path, scores: Scores, folder: Path) -> list[Path]:
     return files
 
 
-def _pareto(ax: Any, scores: Scores) -> None:
-    """Every row and every sweep, ASR against ORR."""
-    shown = [(heading, name, row) for heading, name, row in ROWS] + [(h, n, "trained") for h, n in ABLATIONS[1:]]
-    for heading, name, row in shown:
-        if not any(other == name for other, _ in scores):
-            continue
+def _pareto(axes: Any, scores: Scores) -> None:
+    """Every row and every sweep, ASR against ORR, by number; the corner again, larger."""
+    shown = [*ROWS, *((heading, name, "trained") for heading, name in ABLATIONS[1:])]
+    shown = [one for one in shown if any(other == one[1] for other, _ in scores)]
+    for number, (heading, name, row) in enumerate(shown, 1):
         x, y = (100 * np.nanmean(np.array(values(scores, name, row, m), dtype=float)) for m in ("asr", "orr"))
-        color = COLORS[0] if "WaltzRL" in heading or (row == "trained" and "single" not in name) else COLORS[5]
-        color = "#555555" if heading.startswith("attainable") else color
-        ax.plot(x, y, "o", color=color, markersize=5)
-        ax.annotate(heading.split(" (")[0], (x, y), textcoords="offset points", xytext=(5, 2), fontsize=6)
-    ax.set_xlabel("attack success rate, %")
-    ax.set_ylabel("overrefusal rate, %")
-    ax.set_title("Held-out markets; lower left is better (blue: with feedback)", fontsize=9)
+        alone = name == "shared" or "single" in name or row == "alone"
+        color = "#555555" if heading.startswith("attainable") else COLORS[5 if alone else 0]
+        for ax in axes:
+            ax.plot(x, y, "o", color=color, markersize=4)
+            ax.annotate(
+                str(number), (x, y), textcoords="offset points", xytext=(4, 2), fontsize=7, annotation_clip=True
+            )
+        axes[1].annotate(
+            f"{number}  {heading}", (1.03, 1.0 - number / (len(shown) + 1)), xycoords="axes fraction",
+            fontsize=6.5, color=color,
+        )  # fmt: skip
+    for ax in axes:
+        ax.set_xlabel("attack success rate, %")
+        ax.set_ylabel("overrefusal rate, %")
+    axes[0].set_title("held-out markets; blue: trained with feedback", fontsize=9)
+    axes[1].set_title("the corner", fontsize=9)
+    axes[1].set_xlim(4, 16)
+    axes[1].set_ylim(0, 11)
 
 
 def _band(ax: Any, curve: NDArray[np.float64], color: str, label: str) -> None:
