@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
 from trainers.games.live import GROUPS
-from trainers.games.market import Sees, check_shares
+from trainers.games.market import Sees
+from trainers.settings import MarketGameSettings, RunSettings
 from trainers.weak_teachers import Supervision
 
 #: What `hidden` may be.
@@ -20,7 +19,7 @@ LAYERS: dict[str, Any] = {"allowed": "a list of at most 8 whole numbers in [1, 4
 MIX = ("honest", "opportunistic", "deceptive")  #: what an entry of `mixes` counts
 
 
-class Fit(Section):
+class Fit(RunSettings):
     """Supervised learning of one policy; see `Teachers` and `Student`."""
 
     hidden: tuple[int, ...] = Field(default=(), description="units of its layers", json_schema_extra=LAYERS)
@@ -29,20 +28,6 @@ class Fit(Section):
     negative_epochs: int = Field(default=1, ge=1, le=10_000, description="likewise of its negative twin, from there")
     batch: int = Field(default=32, ge=1, le=1_000_000, description="contexts of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
-
-    @field_validator("hidden", mode="before")
-    @classmethod
-    def as_tuple(cls, value: Any) -> Any:
-        """YAML has lists."""
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("hidden")
-    @classmethod
-    def sized(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse networks that no machine could hold."""
-        if len(value) > 8 or not all(1 <= units <= 4096 for units in value):
-            raise faulty(Fault((), f"{list(value[:9])} are no layers", str(LAYERS["allowed"])))
-        return value
 
 
 class Student(Fit):
@@ -79,7 +64,7 @@ class Contrast(Section):
     replay: float = Field(default=0.0, ge=0, le=1, description="pairs of each earlier round, as a share of this one's")
 
 
-class Config(Section):
+class Config(MarketGameSettings):
     """configs/macpo.yaml. The defaults are the published method; what is beyond it says so."""
 
     scenario: str = Field(
@@ -145,36 +130,12 @@ class Config(Section):
     round_episodes: int = Field(default=32, ge=0, le=65_536, description="governed markets after each round")
     eval_episodes: int = Field(default=128, ge=0, le=65_536, description="governed markets at the end; 0 for none")
 
-    @field_validator("overrides", mode="before")
-    @classmethod
-    def as_tuple(cls, value: Any) -> Any:
-        """YAML has lists."""
-        return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
-
     @field_validator("mixes", mode="before")
     @classmethod
     def as_tuples(cls, value: Any) -> Any:
         """YAML has lists of lists."""
         if isinstance(value, list) and all(isinstance(mix, list) for mix in value):
             return tuple(map(tuple, value))
-        return value
-
-    @field_validator("shares")
-    @classmethod
-    def whole(cls, value: dict[str, float]) -> dict[str, float]:
-        """Refuse shares of unknown kinds, and those that do not add up."""
-        try:
-            check_shares(value or {"any": 1.0})
-        except ValueError as error:
-            raise faulty(Fault((), str(error), "kinds and shares that add up to 1")) from error
-        return value
-
-    @field_validator("num_envs")
-    @classmethod
-    def grouped(cls, value: int) -> int:
-        """Refuse what cannot be cut into groups."""
-        if value % GROUPS:
-            raise faulty(Fault((), f"{value} is not a multiple of {GROUPS}", f"a multiple of {GROUPS}"))
         return value
 
     @model_validator(mode="after")
@@ -196,11 +157,6 @@ class Config(Section):
             raise faulty(Fault(("mixes",), f"{[list(mix) for mix in self.mixes]}", allowed))
         if not self.fresh_contexts:
             raise faulty(Fault(("mixes",), "populations shift and contexts do not", "fresh_contexts: true with it"))
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) over every setting."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Config:

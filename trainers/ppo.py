@@ -15,7 +15,6 @@ Deviations, from the paper and from SB3's defaults:
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from rich.table import Table
 from torch import nn
 
@@ -36,10 +35,11 @@ from swarm_env.adapters import choices
 from swarm_env.adapters.sb3 import MarketVecEnv
 from swarm_env.adapters.sb3_policy import MaskedMarketPolicy
 from swarm_env.batch import EPISODE_METRICS
-from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
+from swarm_env.scenario.settings import Fault, faulty, load_settings
 from trainers import checkpoint, command, evaluation
 from trainers.checkpoint import RunError
 from trainers.run import Run
+from trainers.settings import RunSettings
 
 from sb3_contrib import MaskablePPO  # isort: skip  the adapter has said how to install it if it is not there
 from stable_baselines3.common.callbacks import BaseCallback  # isort: skip
@@ -56,7 +56,7 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
 LOSSES = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "explained_variance")
 
 
-class Config(Section):
+class Config(RunSettings):
     """configs/ppo.yaml. Steps are agent-steps: one decision of one learner."""
 
     scenario: str = Field(
@@ -96,20 +96,6 @@ class Config(Section):
     checkpoint_every: int = Field(default=10, ge=1, le=10**9, description="updates between two checkpoints")
     eval_episodes: int = Field(default=64, ge=0, le=65_536, description="on held-out seeds at the end; 0 for none")
 
-    @field_validator("overrides", "learners", "hidden", mode="before")
-    @classmethod
-    def as_tuple(cls, value: Any) -> Any:
-        """YAML has lists; one seat need not be a list."""
-        return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
-
-    @field_validator("hidden")
-    @classmethod
-    def sized(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse networks that no machine could hold."""
-        if len(value) > 8 or not all(1 <= units <= 4096 for units in value):
-            raise faulty(Fault((), f"{list(value[:9])} are no layers", "at most 8 whole numbers in [1, 4096]"))
-        return value
-
     @model_validator(mode="after")
     def divisible(self) -> Self:
         """Refuse minibatches of unequal sizes."""
@@ -117,11 +103,6 @@ class Config(Section):
             what = f"{self.minibatches} do not divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}"
             raise faulty(Fault(("minibatches",), what, "a divisor of it"))
         return self
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) over every setting."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Config:

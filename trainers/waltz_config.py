@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
+from swarm_env.scenario.settings import Section, load_settings
 from trainers import rewards
 from trainers.games.live import GROUPS
-from trainers.games.market import Sees, check_shares
+from trainers.games.market import Sees
+from trainers.settings import MarketGameSettings
 from trainers.warm_start import Config as WarmStart
 
 VariantName = Literal["A", "B", "C", "D", "L"]
@@ -39,7 +38,7 @@ class Stage2(Stage):
     variant: VariantName = Field(default="B", description="terms of R_f, see trainers.rewards.VARIANTS")
 
 
-class Config(Section):
+class Config(MarketGameSettings):
     """configs/waltz.yaml."""
 
     scenario: str = Field(
@@ -93,43 +92,6 @@ class Config(Section):
     threads: int = Field(default=1, ge=1, le=256, description="of torch; with a busy neighbour two are slower than one")
     checkpoint_every: int = Field(default=25, ge=1, le=10**9, description="updates between two checkpoints")
     eval_episodes: int = Field(default=256, ge=0, le=65_536, description="governed markets at the end; 0 for none")
-
-    @field_validator("overrides", "hidden", mode="before")
-    @classmethod
-    def as_tuple(cls, value: Any) -> Any:
-        """YAML has lists."""
-        return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
-
-    @field_validator("hidden")
-    @classmethod
-    def sized(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse networks that no machine could hold."""
-        if len(value) > 8 or not all(1 <= units <= 4096 for units in value):
-            raise faulty(Fault((), f"{list(value[:9])} are no layers", "at most 8 whole numbers in [1, 4096]"))
-        return value
-
-    @field_validator("shares")
-    @classmethod
-    def whole(cls, value: dict[str, float]) -> dict[str, float]:
-        """Refuse shares of unknown kinds, and those that do not add up."""
-        try:
-            check_shares(value or {"any": 1.0})
-        except ValueError as error:
-            raise faulty(Fault((), str(error), "kinds and shares that add up to 1")) from error
-        return value
-
-    @field_validator("num_envs")
-    @classmethod
-    def grouped(cls, value: int) -> int:
-        """Refuse what cannot be cut into groups."""
-        if value % GROUPS:
-            raise faulty(Fault((), f"{value} is not a multiple of {GROUPS}", f"a multiple of {GROUPS}"))
-        return value
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) over every setting."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def weights(self) -> rewards.Weights:
