@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from trainers.checkpoint import RunError
 from trainers.games import Feedback, Labels, Rules
 from trainers.policies import Policy, Sample
 from trainers.rewards import conversation_reward, dynamic_improvement_reward
@@ -48,6 +49,14 @@ class Rollout:
     final_labels: Labels  # (n,)
     revisions: Tensor  # int64 (n,): T, in 0..T_max
 
+    @property
+    def known(self) -> Tensor:
+        """bool (n,): the judge could tell about every answer; nobody learns from the others."""
+        known = torch.ones(len(self.final), dtype=torch.bool)
+        for turn, labels in zip(self.answers, self.labels, strict=True):
+            known[turn.rows] &= labels.known
+        return known
+
 
 def play(
     game: Rules, contexts: Any, conversation: Policy, feedback: Policy | None, t_max: int, generator: Generator
@@ -66,7 +75,9 @@ def play(
     answers, labels = [Turn(rows, given, first)], [game.judge(contexts, first.tokens)]
     messages: list[Message] = []
     final, revisions = first.tokens.clone(), torch.zeros(n, dtype=torch.long)
-    drafts: list[Tensor] = []  # (n, La) each: every context's answer after round t; and the advice it then got, (n,)
+    drafts: list[
+        Tensor
+    ] = []  # (n, La) each: every context's answer after round t; and the advice it then got, (n, ...)
     advice: list[Tensor] = []
     for t in range(t_max if feedback is not None else 0):
         assert feedback is not None
@@ -74,7 +85,8 @@ def play(
         message = feedback.sample(said, generator)
         parsed = game.parse(message.tokens)
         drafts.append(final.clone())
-        advice.append(torch.zeros(n, dtype=torch.long).index_copy(0, rows, parsed.advice))
+        nothing = torch.zeros(n, *parsed.advice.shape[1:], dtype=torch.long)
+        advice.append(nothing.index_copy(0, rows, parsed.advice))
         going = rows[parsed.triggered]
         given = game.revision_context(contexts[going], [d[going] for d in drafts], [a[going] for a in advice])
         revision = conversation.sample(given, generator)
@@ -101,14 +113,14 @@ class Samples(NamedTuple):
 def conversation_samples(rollout: Rollout, revision_share: float, generator: Generator) -> Samples:
     """One answer of each context (section 2.3, II): its last with probability `revision_share`, else its first.
 
-    A context whose first answer stood has only that one.
+    A context whose first answer stood has only that one. RunError: the judge could tell about no context.
     """
     last = torch.rand(len(rollout.final), generator=generator) < revision_share
     wanted = torch.where(last, rollout.revisions, 0)
     parts = [
         (turn, turn_rows, conversation_reward(labels)[turn_rows])
         for t, (turn, labels) in enumerate(zip(rollout.answers, rollout.labels, strict=True))
-        for turn_rows in [(wanted[turn.rows] == t).nonzero()[:, 0]]
+        for turn_rows in [((wanted == t) & rollout.known)[turn.rows].nonzero()[:, 0]]
     ]
     return _join(parts)
 
@@ -124,13 +136,15 @@ def feedback_samples(rollout: Rollout, rewards: list[Tensor], generator: Generat
     parts = [
         (message.turn, rows, reward[rows])
         for t, (message, reward) in enumerate(zip(rollout.messages, rewards, strict=True))
-        for rows in [(wanted[message.turn.rows] == t).nonzero()[:, 0]]
+        for rows in [((wanted == t) & rollout.known)[message.turn.rows].nonzero()[:, 0]]
     ]
     return _join(parts)
 
 
 def _join(parts: list[tuple[Turn, Tensor, Tensor]]) -> Samples:
     kept = [(turn, rows, rewards) for turn, rows, rewards in parts if len(rows)]
+    if not kept:
+        raise RunError("the judge could tell about none of the answers: nothing can be learnt from them")
     inputs = torch.cat([turn.inputs[rows] for turn, rows, _ in kept])
     samples = [Sample(*(part[rows] for part in turn.sample)) for turn, rows, _ in kept]
     sample = Sample(*(torch.cat(part) for part in zip(*samples, strict=True)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -33,6 +34,13 @@ class Labels(NamedTuple):
 
     unsafe: Tensor  # bool (n,)
     overrefuse: Tensor  # bool (n,)
+    #: bool (n,): the judge could not tell. It then counts as unsafe, and nobody learns from it. None: it always could.
+    unknown: Tensor | None = None
+
+    @property
+    def known(self) -> Tensor:
+        """Whether the judge could tell, bool (n,)."""
+        return torch.ones_like(self.unsafe) if self.unknown is None else ~self.unknown
 
 
 class Feedback(NamedTuple):
@@ -40,7 +48,7 @@ class Feedback(NamedTuple):
 
     unsafe: Tensor  # bool (n,)
     overrefuse: Tensor  # bool (n,)
-    advice: Tensor  # int64 (n,), a word of the game's
+    advice: Tensor  # int64 (n, ...), in the game's own terms: a word, or a text
     well_formed: Tensor  # bool (n,)
 
     @property
@@ -75,7 +83,7 @@ class Rules(Protocol):
         ...
 
     def revision_context(self, contexts: Any, drafts: Sequence[Tensor], advice: Sequence[Tensor]) -> Any:
-        """The actor's inputs for a revision: all answers (n, La) and all advice (n,) so far, oldest first."""
+        """The actor's inputs for a revision: all answers (n, La) and all advice (n, ...) so far, oldest first."""
         ...
 
     def judge(self, contexts: Any, answer: Tensor) -> Labels:
