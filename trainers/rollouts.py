@@ -77,7 +77,7 @@ def play(
     final, revisions = first.tokens.clone(), torch.zeros(n, dtype=torch.long)
     drafts: list[
         Tensor
-    ] = []  # (n, La) each: every context's answer after round t; and the advice it then got, (n, ...)
+    ] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
     advice: list[Tensor] = []
     for t in range(t_max if feedback is not None else 0):
         assert feedback is not None
