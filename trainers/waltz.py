@@ -1,13 +1,12 @@
 """WaltzRL (Zhang et al. 2025, arXiv 2510.08240): a conversation and a feedback policy trained together.
 
 Deviations from the paper:
-- The game is the market: contexts are proposals, answers (decision, reason), messages (two flags, a word of advice);
-  policies are small MLPs. `trainers.games` says what another game has to provide.
-- The base policies are clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model.
-- A conversation policy's inputs hold the last draft and advice, and of what was said before only how often each word
-  was: nothing is lost at T_max = 1, the paper's setting.
-- Learning rate, batch and number of steps are those of a small network: 5e-3 falling in a straight line, 2,048 contexts
-  and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
+- Games: dialogues as in the paper (`trainers.language.waltz`), and the market (`trainers.waltz_market`, the default).
+  There contexts are proposals, answers (decision, reason), messages (two flags, a word of advice); policies are small
+  MLPs, clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model; of what was said before
+  the last draft and advice a conversation policy sees only how often each word was (nothing is lost at T_max = 1, the
+  paper's setting); learning rate, batch and steps are those of a small network: 5e-3 falling in a straight line, 2,048
+  contexts and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
 - Where the paper is silent: a batch is passed over once, in `minibatches` parts, so that the clipped ratio has work to
   do; a last revision is learnt from as often as a first answer (`revision_share`); both references are the policies
   that training started from, in either stage (`feedback_reference`); a dialogue that stopped at once lends its first
@@ -22,38 +21,61 @@ import argparse
 import json
 import os
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
+from rich.table import Table
 from torch import Generator, Tensor
 
-import swarm_env
-from trainers import checkpoint, command, pairs, reinforce, rewards, rollouts
-from trainers.games.market import MarketGame, populations
+from trainers import checkpoint, command, reinforce, rewards, rollouts
+from trainers.checkpoint import Tensors
+from trainers.games import Game
 from trainers.judgement import outcome, overseer
+from trainers.policies import Policy
 from trainers.reinforce import Learner
 from trainers.rollouts import Rollout
 from trainers.run import Run
-from trainers.waltz_config import Config, Stage, load_config
-from trainers.warm_start import warm_start
+from trainers.waltz_config import Settings, Stage, load_config, module_of
 
-SEEDS_APART = 2**24  #: markets of run s play seeds s * SEEDS_APART + b: two runs share none
+__all__ = ["Trainer", "World", "load_config", "main", "train", "weights"]
+
+
+class World(Protocol):
+    """What a run is trained in, made by World(config, folder or None, generator) of a module in GAMES.
+
+    Such a module also has `Config`, `identity(config)`, `evaluate(folder, config)` and `table(results)`.
+    """
+
+    game: Game
+
+    def start(self) -> tuple[Policy, Policy]:
+        """Conversation and feedback policy as training begins; they are also the references of the KL terms."""
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Write what the policies' weights need besides the settings to be used again."""
+        ...
+
+    def state(self) -> Tensors:
+        """All that the next contexts depend on, besides the generator."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        ...
 
 
 class Trainer:
-    """The game, both learners, and what of them a checkpoint holds."""
+    """A world, both learners, and what of them a checkpoint holds."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Settings, folder: Path | None = None) -> None:
         torch.set_num_threads(config.threads)
         self.config, self.done = config, 0
-        self.scenario = swarm_env.load_scenario(config.scenario, config.overrides)
         self.generator = Generator().manual_seed(config.seed)
-        mixed = populations(self.scenario, config.populations, config.population_spread, config.seed)
-        self.game = MarketGame(
-            mixed, config.num_envs, config.seed * SEEDS_APART,
-            actor_sees=config.actor_sees, shares=config.shares,
-        )  # fmt: skip
-        start = warm_start(self.game, config.hidden, config.warm_start, self.generator)
+        self.world: World = module_of(config.game).World(config, folder, self.generator)
+        self.game = self.world.game
+        start = self.world.start()
         self.conversation, self.feedback = (Learner(policy, config.learning_rate) for policy in start)
 
     @property
@@ -76,7 +98,8 @@ class Trainer:
 
     def govern(self, contexts: Any) -> Tensor:
         """What they agree on is what the markets play."""
-        return self.game.action(self.play(contexts).final)
+        done: Tensor = self.game.action(self.play(contexts).final)
+        return done
 
     def update(self) -> dict[str, float]:
         """Meet contexts, collaborate on them, learn; returns what to log."""
@@ -125,10 +148,7 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the rest of the run depends on, besides the global generators."""
-        tensors = {
-            "markets": checkpoint.pack_bytes(self.game.live.snapshot()),
-            "generator": self.generator.get_state(),
-        }
+        tensors = {**self.world.state(), "generator": self.generator.get_state()}
         state: dict[str, Any] = {"done": self.done}
         for name, learner in self.learners.items():
             packed, state[name] = checkpoint.pack_optimizer(learner.optimizer, f"{name}.optimizer")
@@ -140,7 +160,7 @@ class Trainer:
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.done = state["done"]
-        self.game.live.restore(tensors["markets"].numpy().tobytes())
+        self.world.restore(tensors)
         self.generator.set_state(tensors["generator"])
         for name, learner in self.learners.items():
             checkpoint.unpack_optimizer(learner.optimizer, tensors, state[name], f"{name}.optimizer")
@@ -154,7 +174,7 @@ class Trainer:
 
 
 def train(
-    config: Config, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True
+    config: Settings, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True
 ) -> dict[str, Any]:
     """Train, write everything into the run's folder, evaluate; returns what evaluation.json holds.
 
@@ -162,15 +182,16 @@ def train(
         ScenarioError: a scenario that does not load. RunError: a folder or checkpoint that cannot be used, or a loss
         that is not finite; checkpoints so far are kept.
     """
-    scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-    identity = {"trainer": "waltz", "config": config.fingerprint, "scenario": scenario.content_hash[:16]}
+    game = module_of(config.game)
+    identity = {"trainer": "waltz", "config": config.fingerprint, **game.identity(config)}
     run = Run.resume(folder, identity) if resume else Run.create(folder, config.model_dump(mode="json"), identity)
-    trainer = Trainer(config)
+    trainer = Trainer(config, run.folder)
     with run, run.progress(trainer.updates, trainer.done, "updates", quiet) as show:
         kept = run.load() if resume else None
         if kept is not None:
             trainer.restore(kept.tensors, kept.state)
         else:
+            trainer.world.keep(run.folder)
             checkpoint.write(run.folder / "base.safetensors", weights(trainer), {"identity": identity})
         while trainer.done < trainer.updates:
             used = time.process_time()
@@ -182,7 +203,7 @@ def train(
             if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
                 run.save(trainer.done, *trainer.state())
         checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})
-        results = pairs.evaluate(run.folder, config)
+        results: dict[str, Any] = game.evaluate(run.folder, config)
         text = json.dumps(results, indent=2, allow_nan=False) + "\n"
         checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
         return results
@@ -197,6 +218,12 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
     }
 
 
+def table(results: dict[str, Any]) -> Table:
+    """What a run's evaluation found."""
+    shown: Table = module_of(results["game"]).table(results)
+    return shown
+
+
 def main(arguments: argparse.Namespace) -> int:
     """`swarm train waltz`."""
-    return command.run(arguments, load_config, train, pairs.table)
+    return command.run(arguments, load_config, train, table)
