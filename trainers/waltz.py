@@ -191,8 +191,9 @@ class Trainer:
             RunError: it is of another number of processes.
         """
         drawn = tensors["generator"]
-        if len(drawn) != distributed.world():
-            raise RunError(f"the run was trained by {len(drawn)} processes; go on with as many, not {distributed.world()}")
+        world = distributed.world()
+        if len(drawn) != world:
+            raise RunError(f"the run was trained by {len(drawn)} processes; go on with as many, not {world}")
         self.done = state["done"]
         self.world.restore(tensors)
         self.generator.set_state(drawn[distributed.rank()])

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from trainers.checkpoint import RunError
-from trainers.language import data, judges
+from trainers.language import data
 from trainers.language.backbone import BUILTIN, Backbone, ModelSettings
 from trainers.language.game import DialogueRules
 from trainers.language.judges import Judge
+from trainers.language.judges.opening import open_judge
 from trainers.language.prompts import Prompt
 from trainers.language.synthetic import SyntheticSettings, language, warm_started
 
@@ -62,9 +63,9 @@ def open_(config: Any, seed: int) -> Material:
     else:
         found = language(config.synthetic, seed)
         train, held_out, exact = found.train, found.held_out, found.judge
-    judge = judges.open_judge(config.judge, exact)
+    judge = open_judge(config.judge, exact)
     other = config.evaluation_judge
-    return Material(train, held_out, judge, judge if other is None else judges.open_judge(other, exact))
+    return Material(train, held_out, judge, judge if other is None else open_judge(other, exact))
 
 
 def backbone(config: Wanted, seed: int, folder: Path | None = None, quiet: bool = False) -> Backbone:
@@ -88,8 +89,9 @@ def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> lis
     Raises:
         RunError: none does.
     """
-    room = config.answer_tokens + (config.t_max * (config.answer_tokens + config.message_tokens) if config.overseer else 0)
-    room = min(room, rules.prompt_tokens // 2)
+    rounds = config.t_max if config.overseer else 0
+    talk = config.answer_tokens + rounds * (config.answer_tokens + config.message_tokens)
+    room = min(talk, rules.prompt_tokens // 2)
     kept = list(prompts)
     if not rules.fits(kept, room):
         kept = [one for one in kept if rules.fits([one], room)]
@@ -98,3 +100,8 @@ def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> lis
             raise RunError(f"prompt_tokens: {said}; raise prompt_tokens, which is {rules.prompt_tokens}")
         say(f"{said}: left out")
     return kept
+
+
+def describe(config: Any, backbone: Backbone, prompts: int) -> str:
+    """What a run is about to use."""
+    return f"{prompts} prompts; base {config.model.path}"

@@ -148,7 +148,12 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
 
 
 def compare(
-    rules: DialogueRules, prompts: Sequence[Prompt], conversation: Policy, feedback: Policy | None, t_max: int, seed: int
+    rules: DialogueRules,
+    prompts: Sequence[Prompt],
+    conversation: Policy,
+    feedback: Policy | None,
+    t_max: int,
+    seed: int,
 ) -> dict[str, float]:
     """How a pair, or a conversation policy alone, does on prompts: WaltzRL's columns. Undefined is NaN.
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from swarm_env.scenario.settings import Fault, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
-from trainers.language.judges import JudgeSettings
+from trainers.language.judges.opening import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
 

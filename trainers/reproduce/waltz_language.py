@@ -73,7 +73,8 @@ Scores = Mapping[str, float | None]
 def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
     """Trainings that make their base, and those that start from it."""
     extra = ("game=language", *(QUICK if quick else ()))
-    first, second = [], []
+    first: list[Job] = []
+    second: list[Job] = []
     for world, overrides in WORLDS.items():
         for name in TRAININGS if world == "asymmetric" else SYMMETRIC:
             settings = (*extra, *overrides, *TRAININGS[name])

@@ -47,7 +47,7 @@ def build() -> Any:
     tight = [decoders.Replace(loose, close) for loose, close in _TIGHT]
     # of this decoder only the space between tokens is wanted: no token begins with the prefix
     inner.decoder = decoders.Sequence([decoders.WordPiece(prefix="\0", cleanup=False), decoders.Fuse(), *tight])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token=PAD, bos_token=BOS, eos_token=EOS, unk_token=UNK,
         additional_special_tokens=list(ROLES), clean_up_tokenization_spaces=False, chat_template=TEMPLATE,
         padding_side="left",
