@@ -56,7 +56,7 @@ def build() -> Any:
             decoders.Replace(_MARK, ""),
         ]
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token=PAD, bos_token=BOS, eos_token=EOS, unk_token=UNK,
         additional_special_tokens=list(ROLES), clean_up_tokenization_spaces=False, chat_template=TEMPLATE,
         padding_side="left",
