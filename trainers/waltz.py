@@ -20,7 +20,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,8 +30,8 @@ import torch
 from rich.table import Table
 from torch import Generator, Tensor
 
-from trainers import checkpoint, command, reinforce, rewards, rollouts
-from trainers.checkpoint import Tensors
+from trainers import checkpoint, command, distributed, reinforce, rewards, rollouts
+from trainers.checkpoint import RunError, Tensors
 from trainers.games import Game
 from trainers.judgement import outcome, overseer
 from trainers.policies import Policy
@@ -44,13 +46,21 @@ __all__ = ["Trainer", "World", "load_config", "main", "train", "weights"]
 class World(Protocol):
     """What a run is trained in, made by World(config, folder or None, generator) of a module in GAMES.
 
-    Such a module also has `Config`, `identity(config)`, `evaluate(folder, config)` and `table(results)`.
+    Such a module also has `Config`, `identity(config)` and `table(results)`.
+
+    Attributes:
+        micro_batch: sequences of a forward and backward pass; None: a whole minibatch.
     """
 
     game: Game
+    micro_batch: int | None
 
     def start(self) -> tuple[Policy, Policy]:
         """Conversation and feedback policy as training begins; they are also the references of the KL terms."""
+        ...
+
+    def describe(self) -> str:
+        """What the run will need, for whoever starts it; "" where there is nothing to say."""
         ...
 
     def keep(self, folder: Path) -> None:
@@ -65,6 +75,14 @@ class World(Protocol):
         """Go on from what `state` returned."""
         ...
 
+    def finish(self, folder: Path, policies: Mapping[str, Policy], *, leads: bool) -> dict[str, Any]:
+        """What evaluation.json of a finished run holds: "game", and "policies", a row each; writes what else it leaves.
+
+        Args:
+            leads: whether this process writes; every process of a run calls.
+        """
+        ...
+
 
 class Trainer:
     """A world, both learners, and what of them a checkpoint holds."""
@@ -72,7 +90,7 @@ class Trainer:
     def __init__(self, config: Settings, folder: Path | None = None) -> None:
         torch.set_num_threads(config.threads)
         self.config, self.done = config, 0
-        self.generator = Generator().manual_seed(config.seed)
+        self.generator = Generator().manual_seed(config.seed + (distributed.rank() << 32))
         self.world: World = module_of(config.game).World(config, folder, self.generator)
         self.game = self.world.game
         start = self.world.start()
@@ -144,13 +162,22 @@ class Trainer:
         return reinforce.update(
             learner, samples, beta=config.beta, clip=config.clip, update_epochs=config.update_epochs,
             minibatches=config.minibatches, max_grad_norm=config.max_grad_norm, generator=self.generator,
+            micro_batch=self.world.micro_batch,
         )  # fmt: skip
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that the rest of the run depends on, besides the global generators."""
-        tensors = {**self.world.state(), "generator": self.generator.get_state()}
+        """All that the rest of the run depends on, besides the global generators; every process calls.
+
+        Raises:
+            RunError: the processes' weights are no longer the same.
+        """
+        own = self.generator.get_state()
+        drawn = torch.zeros(distributed.world(), len(own), dtype=torch.int64)
+        drawn[distributed.rank()] = own
+        tensors = {**self.world.state(), "generator": distributed.all_sum(drawn).to(torch.uint8)}
         state: dict[str, Any] = {"done": self.done}
         for name, learner in self.learners.items():
+            distributed.check_replicas(learner.policy.parameters(), name)
             packed, state[name] = checkpoint.pack_optimizer(learner.optimizer, f"{name}.optimizer")
             tensors |= packed
             for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
@@ -158,10 +185,18 @@ class Trainer:
         return tensors, state
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Go on from what `state` returned.
+
+        Raises:
+            RunError: it is of another number of processes.
+        """
+        drawn = tensors["generator"]
+        world = distributed.world()
+        if len(drawn) != world:
+            raise RunError(f"the run was trained by {len(drawn)} processes; go on with as many, not {world}")
         self.done = state["done"]
         self.world.restore(tensors)
-        self.generator.set_state(tensors["generator"])
+        self.generator.set_state(drawn[distributed.rank()])
         for name, learner in self.learners.items():
             checkpoint.unpack_optimizer(learner.optimizer, tensors, state[name], f"{name}.optimizer")
             for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
@@ -182,31 +217,46 @@ def train(
         ScenarioError: a scenario that does not load. RunError: a folder or checkpoint that cannot be used, or a loss
         that is not finite; checkpoints so far are kept.
     """
-    game = module_of(config.game)
-    identity = {"trainer": "waltz", "config": config.fingerprint, **game.identity(config)}
-    run = Run.resume(folder, identity) if resume else Run.create(folder, config.model_dump(mode="json"), identity)
+    distributed.init_from_env()
+    identity = {"trainer": "waltz", "config": config.fingerprint, **module_of(config.game).identity(config)}
+    run = _opened(folder, config, identity, resume)
     trainer = Trainer(config, run.folder)
+    if not quiet and run.leads and trainer.world.describe():
+        print(trainer.world.describe(), file=sys.stderr)
     with run, run.progress(trainer.updates, trainer.done, "updates", quiet) as show:
         kept = run.load() if resume else None
         if kept is not None:
             trainer.restore(kept.tensors, kept.state)
-        else:
+        elif run.leads:
             trainer.world.keep(run.folder)
-            checkpoint.write(run.folder / "base.safetensors", weights(trainer), {"identity": identity})
+        if kept is None:
+            run.write("base.safetensors", weights(trainer))
         while trainer.done < trainer.updates:
             used = time.process_time()
             row = trainer.update()
             run.log(trainer.done, row, contexts_per_cpu_second=config.batch / (time.process_time() - used))
             show(trainer.done, f"F1 {row['final/f1']:.3f}")
             if config.overseer and trainer.done == config.stage1.steps:
-                checkpoint.write(run.folder / "stage1.safetensors", weights(trainer), {"identity": identity})
+                run.write("stage1.safetensors", weights(trainer))
             if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
                 run.save(trainer.done, *trainer.state())
-        checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})
-        results: dict[str, Any] = game.evaluate(run.folder, config)
-        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-        checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
+        run.write("policy.safetensors", weights(trainer))
+        policies = {name: learner.policy for name, learner in trainer.learners.items()}
+        results = trainer.world.finish(run.folder, policies, leads=run.leads)
+        if run.leads:
+            text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+            checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
         return results
+
+
+def _opened(folder: str | os.PathLike[str], config: Settings, identity: dict[str, str], resume: bool) -> Run:
+    """The run's folder; the process that leads makes it, and the others wait for that."""
+    run = None
+    if distributed.is_main():
+        made = config.model_dump(mode="json")
+        run = Run.resume(folder, identity) if resume else Run.create(folder, made, identity)
+    distributed.all_count(0)
+    return run or Run.follow(folder, identity)
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Generator, Tensor
 
@@ -15,7 +17,7 @@ from trainers.policies import Policy
 from trainers.waltz_config import Config
 from trainers.warm_start import warm_start
 
-__all__ = ["Config", "World", "evaluate", "identity", "table"]
+__all__ = ["Config", "World", "identity", "table"]
 
 SEEDS_APART = 2**24  #: markets of run s play seeds s * SEEDS_APART + b: two runs share none
 
@@ -29,6 +31,8 @@ def identity(config: Config) -> dict[str, str]:
 class World:
     """Markets in play, and clones of rules to start from; see `trainers.waltz.World`."""
 
+    micro_batch = None
+
     def __init__(self, config: Config, folder: Path | None, generator: Generator) -> None:
         self.config, self.generator = config, generator
         self.scenario = swarm_env.load_scenario(config.scenario, config.overrides)
@@ -41,6 +45,10 @@ class World:
         """See `warm_start`."""
         return warm_start(self.game, self.config.hidden, self.config.warm_start, self.generator)
 
+    def describe(self) -> str:
+        """It needs next to nothing."""
+        return ""
+
     def keep(self, folder: Path) -> None:
         """Nothing: policies are all that a run needs to be played again."""
 
@@ -51,3 +59,7 @@ class World:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from what `state` returned."""
         self.game.live.restore(tensors["markets"].numpy().tobytes())
+
+    def finish(self, folder: Path, policies: Mapping[str, Policy], *, leads: bool) -> dict[str, Any]:
+        """See `pairs.evaluate`."""
+        return evaluate(folder, self.config)

@@ -21,6 +21,9 @@ from trainers.language.synthetic.settings import Mistakes, Reviewer, SyntheticSe
 CONVERSATION, FEEDBACK = "conversation", "feedback"
 ROLES: tuple[str, ...] = (CONVERSATION, FEEDBACK)
 
+#: How often demonstrations are of which form. First answers teach most about requests, and are the shortest.
+MIX: dict[str, float] = {"answer": 0.5, "revision": 0.15, "message": 0.35}
+
 
 class Demonstration(NamedTuple):
     """What an assistant said in a dialogue."""
@@ -65,7 +68,7 @@ def revision(prompt: Prompt, answer: str, asks: str, reviewer: Reviewer, random:
 
 
 def demonstrations(settings: SyntheticSettings, random: Random) -> Iterator[Demonstration]:
-    """Without end: a first answer, a revision and two messages for each prompt drawn, no pair of them held out.
+    """One for each prompt drawn, without end: a first answer, a revision or a message; no pair of them is held out.
 
     Every second conversation shows the note, if there is one, and takes no notice of it: what to make of it where the
     conversation policy is shown it (`actor_sees: note`) is for training to find out.
@@ -73,12 +76,20 @@ def demonstrations(settings: SyntheticSettings, random: Random) -> Iterator[Demo
     source = Source(settings, held_out=False)
     while True:
         for prompt in source.draw(64, random):
-            noted = random.random() < 0.5
-            answer = draft(prompt, settings.mistakes, random)
-            yield Demonstration(SYNTHETIC.actor(prompt, noted=noted), answer, CONVERSATION)
-            asks = random.choice(words.SAY_REFUSE if answer != words.REFUSAL else words.SAY_ANSWER)
-            revised = revision(prompt, answer, asks, settings.reviewer, random)
-            yield Demonstration(SYNTHETIC.actor(prompt, [answer], [asks], noted=noted), revised, CONVERSATION)
-            for shown in (words.REFUSAL, judge.compliance(read(prompt.text))):
-                told = review(prompt, shown, settings.reviewer, random)
-                yield Demonstration(SYNTHETIC.overseer(prompt, shown), told, FEEDBACK)
+            yield demonstration(prompt, settings, random)
+
+
+def demonstration(prompt: Prompt, settings: SyntheticSettings, random: Random) -> Demonstration:
+    """One of a prompt, of a form drawn by MIX."""
+    (form,) = random.choices(list(MIX), list(MIX.values()))
+    if form == "message":
+        shown = random.choice((words.REFUSAL, judge.compliance(read(prompt.text))))
+        told = review(prompt, shown, settings.reviewer, random)
+        return Demonstration(SYNTHETIC.overseer(prompt, shown), told, FEEDBACK)
+    noted = random.random() < 0.5
+    answer = draft(prompt, settings.mistakes, random)
+    if form == "answer":
+        return Demonstration(SYNTHETIC.actor(prompt, noted=noted), answer, CONVERSATION)
+    asks = random.choice(words.SAY_REFUSE if answer != words.REFUSAL else words.SAY_ANSWER)
+    revised = revision(prompt, answer, asks, settings.reviewer, random)
+    return Demonstration(SYNTHETIC.actor(prompt, [answer], [asks], noted=noted), revised, CONVERSATION)

@@ -61,14 +61,17 @@ class Network(Section):
 class WarmStart(Section):
     """``warm_start:`` supervised learning of the demonstrations."""
 
-    steps: int = Field(default=500, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
+    steps: int = Field(default=1000, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
         default=2000, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
     )
-    batch: int = Field(default=64, ge=2, le=65_536, description="demonstrations of an update")
+    batch: int = Field(default=32, ge=2, le=65_536, description="demonstrations of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at its highest")
     well_formed: float = Field(
-        default=0.95, ge=0, lt=1, description="share of held-out answers and of messages that must be surpassed"
+        default=0.95,
+        ge=0,
+        lt=1,
+        description="share of held-out answers and of messages that must be surpassed; 0: any will do",
     )
     tested_on: int = Field(default=512, ge=1, le=65_536, description="held-out requests of that test")
 
