@@ -73,8 +73,9 @@ def _resumed(arguments: argparse.Namespace, folder: Path, overrides: list[str], 
 
 
 def _new_folder(algorithm: str, config: Any) -> Path:
-    """runs/<algorithm>_<scenario>_seed<n>, numbered if that is taken."""
-    base = f"{algorithm}_{Path(config.scenario).stem}_seed{config.seed}"
+    """runs/<algorithm>_<scenario, or game without one>_seed<n>, numbered if that is taken."""
+    where = Path(config.scenario).stem if hasattr(config, "scenario") else config.game
+    base = f"{algorithm}_{where}_seed{config.seed}"
     names = (base if k == 1 else f"{base}_{k}" for k in range(1, 1_000_000))
     return next(RUNS / name for name in names if not (RUNS / name).exists())
 

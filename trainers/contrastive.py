@@ -36,13 +36,10 @@ def answers(policy: Policy, inputs: Any, decoding: str, generator: Generator) ->
     return policy.greedy(inputs) if decoding == "greedy" else policy.sample(inputs, generator).tokens
 
 
-def log_probs(policy: Policy, inputs: Any, said: Tensor, micro: int | None = None) -> Tensor:
-    """Of each token, (n, L), without gradients; `micro` sequences at a time, all at once if None."""
-    with torch.no_grad():
-        rows = torch.split(torch.arange(len(said)), micro or max(len(said), 1))
-        if len(rows) < 2:
-            return policy.log_prob(inputs, said)
-        return torch.cat([policy.log_prob(inputs[part], said[part]) for part in rows])
+@torch.no_grad()
+def log_probs(policy: Policy, inputs: Any, said: Tensor) -> Tensor:
+    """Of each token, (n, L), without gradients."""
+    return policy.log_prob(inputs, said)
 
 
 def _minibatches(count: int, batch: int, epochs: int, generator: Generator) -> Iterator[tuple[Tensor, float]]:
@@ -139,7 +136,7 @@ def once(
     before = hashlib.sha256(f"{memory} {said}".encode())
     for tensor in (*policy.state_dict().values(), generator.get_state(), *given):
         before.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        before.update(tensor.detach().contiguous().numpy().tobytes())
+        before.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     key = before.digest()
     if key not in _REMEMBERED:
         loss = minimise()
@@ -171,7 +168,7 @@ def contrast(
     policy, micro = agent.positive, agent.micro
 
     def of_reference(said: Tensor) -> Tensor:
-        found = log_probs(reference, inputs, said, micro)
+        found = log_probs(reference, inputs, said)
         return losses.sequence_log_prob(found, spoken(said))
 
     if rejected is None:
@@ -184,7 +181,7 @@ def contrast(
 
         def loss(rows: Tensor, _: float) -> Iterator[Tensor]:
             pairs, tokens = float(weights[rows].double().sum()), _weight(chosen[rows], weights, rows)
-            for part in torch.split(rows, micro or len(rows)):
+            for part in torch.split(rows, max(micro // 2, 1) if micro else len(rows)):
                 seen, better, worse = inputs[part], chosen[part], rejected[part]
                 both = policy.log_prob(torch.cat([seen, seen]), torch.cat([better, worse]))
                 good, bad = torch.split(both, len(part))

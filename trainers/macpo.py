@@ -43,7 +43,7 @@ from trainers.standings import plain, standings
 
 __all__ = ["GAMES", "Trainer", "load_config", "main", "train"]
 
-#: Games by name; the module of each has its `Config` (of which the name is the default of `game`) and `game(config)`.
+#: Games by name; the module of each has `Config`, `game(config, folder)`, a `MacpoGame`, and `table(results)`.
 GAMES: dict[str, str] = {"market": "trainers.macpo_market", "language": "trainers.language.macpo"}
 
 #: What happens, in order. Each name is a method of `Trainer`; a run can be cut off and go on between any two.
@@ -72,7 +72,7 @@ class Trainer(Society):
     """What happens to the society, phase by phase: first those of START, then those of ROUND."""
 
     def __init__(self, config: MacpoSettings, folder: str | os.PathLike[str], game: MacpoGame | None = None) -> None:
-        super().__init__(game or play(config), config, Path(folder))
+        super().__init__(game or play(config, folder), config, Path(folder))
         self.plan, self.done = plan(config), 0
         self.history: list[dict[str, float]] = []  # a row a round
 
@@ -186,9 +186,7 @@ class Trainer(Society):
     def select(self) -> None:
         """The student's positives: one teacher's answer to each context (-MP: its own)."""
         candidates, config = self.held["candidates"], self.config
-        perplexity = preference_sets.candidate_perplexity(
-            self.student.positive, self.inputs("student"), candidates, self.student.micro
-        )
+        perplexity = preference_sets.candidate_perplexity(self.student.positive, self.inputs("student"), candidates)
         by = [self._perplexity_to(k) for k in range(len(self.teachers))] if config.selection in BY_TEACHERS else []
         taken, scores = preference_sets.select(
             config.selection, self.decided(candidates), perplexity, by, self.generator("selection")
@@ -202,7 +200,7 @@ class Trainer(Society):
         """(n, K): of the candidates, under a teacher."""
         teacher, said = self.teachers[k], self.held["candidates"].unbind(dim=1)
         heard = torch.stack([self.game.heard(each, "student", teacher.name) for each in said], dim=1)
-        return preference_sets.candidate_perplexity(teacher.positive, self.inputs(teacher.name), heard, teacher.micro)
+        return preference_sets.candidate_perplexity(teacher.positive, self.inputs(teacher.name), heard)
 
     def update_student(self) -> None:
         """The student prefers what was selected to what its twin answers."""
@@ -262,10 +260,18 @@ class Which(Section):
         return value
 
 
-def play(config: MacpoSettings) -> MacpoGame:
-    """The game of a configuration."""
-    game: MacpoGame = import_module(GAMES[config.game]).game(config)
+def play(config: MacpoSettings, folder: str | os.PathLike[str] | None = None) -> MacpoGame:
+    """The game of a configuration; in a run's folder it keeps there what it makes."""
+    game: MacpoGame = module_of(config.game).game(config, None if folder is None else Path(folder))
     return game
+
+
+def module_of(game: str) -> Any:
+    """The module of a game. ImportError names the extra that it needs."""
+    try:
+        return import_module(GAMES[game])
+    except ModuleNotFoundError as error:
+        raise ImportError(f"game {game}: needs {error.name}: pip install 'swarm-env[llm]'") from error
 
 
 def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Any:
@@ -275,8 +281,7 @@ def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = 
         ScenarioError: says what is wrong with it.
     """
     settings = load_settings(Which, path, [text for text in overrides if text.partition("=")[0].strip() == "game"])
-    model = import_module(GAMES[settings.game]).Config
-    return load_settings(model, path, overrides, example=f"game: {settings.game}")
+    return load_settings(module_of(settings.game).Config, path, overrides, example=f"game: {settings.game}")
 
 
 def train(config: Any, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True) -> dict[str, Any]:
@@ -286,7 +291,7 @@ def train(config: Any, folder: str | os.PathLike[str], *, resume: bool = False, 
         ScenarioError: a scenario that does not load. RunError: a folder or checkpoint that cannot be used, or what
         `Trainer.step` raises; checkpoints so far are kept.
     """
-    game = play(config)
+    game = play(config, folder)
     identity = {"trainer": "macpo", "config": config.fingerprint, **game.identity}
     run = Run.resume(folder, identity) if resume else Run.create(folder, config.model_dump(mode="json"), identity)
     trainer = Trainer(config, folder, game)
@@ -313,7 +318,7 @@ def _progress(history: list[dict[str, float]]) -> str:
 
 def table(results: dict[str, Any]) -> Table:
     """What a run's evaluation found."""
-    shown: Table = import_module(GAMES[results.get("game", "market")]).table(results)
+    shown: Table = module_of(results.get("game", "market")).table(results)
     return shown
 
 

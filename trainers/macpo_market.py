@@ -11,6 +11,7 @@ Deviations from the paper and its released code (the loop's are in `trainers.mac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -163,6 +164,7 @@ class Market:
         return weak_to_strong.evaluate(society.folder, self.config, rounds)
 
 
-def game(config: Config) -> Market:
+def game(config: Config, folder: Path | None = None) -> Market:
     """The market of a configuration; ScenarioError if its scenario does not load."""
+    del folder  # what its agents need is in their checkpoints
     return Market(config)

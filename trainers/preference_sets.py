@@ -67,9 +67,9 @@ def vote(votes: Tensor, decisions: Tensor) -> Tensor:
     return votes[torch.arange(len(votes)), first]
 
 
-def candidate_perplexity(policy: Policy, inputs: Any, candidates: Tensor, micro: int | None = None) -> Tensor:
+def candidate_perplexity(policy: Policy, inputs: Any, candidates: Tensor) -> Tensor:
     """(n, K): perplexity under a policy, given n inputs, of each candidate (n, K, L), in the policy's tokens."""
-    each = (perplexity(log_probs(policy, inputs, said, micro), spoken(said)) for said in candidates.unbind(dim=1))
+    each = (perplexity(log_probs(policy, inputs, said), spoken(said)) for said in candidates.unbind(dim=1))
     return torch.stack(list(each), dim=1)
 
 
