@@ -15,7 +15,10 @@ from trainers import losses
 from trainers.checkpoint import RunError
 from trainers.macpo_config import Contrast, Fit
 from trainers.macpo_game import spoken
+from trainers.out_of_memory import out_of_memory
 from trainers.policies import Policy
+
+MICRO_BATCH = "model.micro_batch"  #: the setting to lower where memory runs out
 
 
 class Agent:
@@ -118,7 +121,8 @@ def fit_answers(
         return _sft(policy, inputs, targets, None, rows, agent.micro)
 
     def minimise() -> float:
-        return learn(policy, loss, len(targets), fit, epochs, fit.learning_rate, generator, who)
+        with out_of_memory(MICRO_BATCH, agent.micro):
+            return learn(policy, loss, len(targets), fit, epochs, fit.learning_rate, generator, who)
 
     return once(minimise, policy, generator, agent.memory, f"{fit!r} {epochs}", inputs, targets)
 
@@ -193,4 +197,5 @@ def contrast(
                     gamma, weights[part],
                 )  # fmt: skip
 
-    return learn(policy, loss, len(chosen), settings, settings.epochs, rate, generator, who)
+    with out_of_memory(MICRO_BATCH, micro):
+        return learn(policy, loss, len(chosen), settings, settings.epochs, rate, generator, who)

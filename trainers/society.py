@@ -50,7 +50,7 @@ class Society:
         return Agent(name, positive, twin, self.game.memory(name), self.game.micro_batch(name))
 
     def another(self, name: str, policy: Policy) -> Policy:
-        """A policy of its own with the weights of one; a later call of the same name may return the same one."""
+        """A policy of its own with the weights of one; it takes the place of an earlier one of that name."""
         new = self.game.blank(name, Generator())
         new.load_state_dict(policy.state_dict())
         return new

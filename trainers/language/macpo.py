@@ -120,10 +120,11 @@ class Dialogue:
         return Rows(tensors["prompt"])
 
     def blank(self, name: str, generator: Generator) -> Policy:
-        """An adapter of that name on its agent's base; where there is one already, that one."""
+        """A fresh adapter of that name on its agent's base, in place of the one that there may be."""
         base, adapter = self.bases[agent_of(name)], name.replace(".", "_")
-        if adapter not in base.adapters.names:
-            base.add_adapter(adapter, seed=int(torch.randint(2**31, (), generator=generator)))
+        if adapter in base.adapters.names:
+            base.drop_adapter(adapter)
+        base.add_adapter(adapter, seed=int(torch.randint(2**31, (), generator=generator)))
         return base.policy(adapter, self.config.max_new_tokens)
 
     def base(self, name: str) -> Policy:

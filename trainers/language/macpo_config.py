@@ -18,8 +18,8 @@ from trainers.macpo_config import Contrast, Fit, MacpoSettings, TeacherFit
 class Student(Fit):
     """``student:``."""
 
-    epochs: int = Field(default=3, ge=1, le=10_000, description="passes over the answers of the positive policy")
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
+    epochs: int = Field(default=5, ge=1, le=10_000, description="passes over the answers of the positive policy")
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
 
 class Teachers(TeacherFit):
@@ -29,8 +29,8 @@ class Teachers(TeacherFit):
         default=(), description="a model for each, as model.path; [] for the student's",
         json_schema_extra={"allowed": "a list of `count` folders or hub names"},
     )  # fmt: skip
-    epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the answers of the positive policy")
-    learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
+    epochs: int = Field(default=6, ge=1, le=10_000, description="passes over the answers of the positive policy")
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
     @field_validator("models", mode="before")
     @classmethod
@@ -47,7 +47,7 @@ class LanguageContrast(Contrast):
         description="policy that DPO compares with: the base, adapters off (released code); of round 0; of the round "
         "before (paper)",
     )
-    learning_rate: float = Field(default=2e-4, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
 
 class BuiltIn(Section):
@@ -58,7 +58,7 @@ class BuiltIn(Section):
     held_out_pairs: float = Field(
         default=0.2, gt=0, lt=1, description="pairs of verb and object that only held-out requests have"
     )
-    steps: int = Field(default=300, ge=1, le=1_000_000, description="updates that a base learns to speak by")
+    steps: int = Field(default=250, ge=1, le=1_000_000, description="updates that a base learns to speak by")
     batch: int = Field(default=64, ge=2, le=65_536, description="demonstrations of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at its highest")
 
@@ -68,11 +68,13 @@ class Config(MacpoSettings):
 
     game: Literal["language"] = Field(default="language", description="what is played")
     model: ModelSettings = Field(default_factory=ModelSettings, description="the student's base, and all adapters")
-    contexts: int = Field(default=2000, ge=1, le=10_000_000, description="prompts of either half")
-    held_out: int = Field(default=800, ge=4, le=10_000_000, description="prompts that agents are judged on")
+    contexts: int = Field(default=1000, ge=1, le=10_000_000, description="prompts of either half")
+    held_out: int = Field(default=400, ge=4, le=10_000_000, description="prompts that agents are judged on")
     max_prompt_tokens: int = Field(default=64, ge=1, le=1_000_000, description="longer prompts are left out")
     max_new_tokens: int = Field(default=12, ge=1, le=1_000_000, description="of an answer; what is longer is cut")
-    supervision: Supervision = Field(default_factory=Supervision, description="what the teachers are told")
+    supervision: Supervision = Field(
+        default_factory=lambda: Supervision(labels=400), description="what the teachers are told"
+    )
     teachers: Teachers = Field(default_factory=Teachers, description="the weak ones")
     student: Student = Field(default_factory=Student, description="the strong one")
     contrast: LanguageContrast = Field(default_factory=LanguageContrast, description="what happens in each round")
