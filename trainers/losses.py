@@ -29,12 +29,17 @@ def reinforce_advantages(rewards: Tensor, log_probs: Tensor, reference: Tensor, 
     return rewards[:, None] - beta * kl_to_go(log_probs, reference, mask)
 
 
-def normalise(advantages: Tensor, mask: Tensor) -> Tensor:
-    """(A - mean) / std over all tokens of the batch (population std), (n, L); 0 outside the mask."""
+def normalise(advantages: Tensor, mask: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """(A - mean) / std over all tokens of the batch (population std), (n, L); 0 outside the mask.
+
+    Args:
+        moments: mean and std, where the batch is part of a larger one; None: this batch's own.
+    """
     kept = advantages[mask]
     if not len(kept):
         return torch.zeros_like(advantages)
-    centred = (advantages - kept.mean()) / (kept.std(correction=0) + EPSILON)
+    mean, std = (kept.mean(), kept.std(correction=0)) if moments is None else moments
+    centred = (advantages - mean) / (std + EPSILON)
     return torch.where(mask, centred, torch.zeros_like(centred))
 
 
