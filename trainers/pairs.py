@@ -75,7 +75,7 @@ def evaluate(folder: Path, config: Config) -> dict[str, Any]:
     """Base alone, the untrained pair and the trained policies of a run, each governing the same held-out markets."""
     scenario = swarm_env.load_scenario(config.scenario, config.overrides)
     if not config.eval_episodes:
-        return {"scenario": scenario.scenario_id, "policies": []}
+        return {"game": "market", "scenario": scenario.scenario_id, "policies": []}
     base, trained = load(folder, "base"), load(folder)
     rows = {"base": base._replace(feedback=None)}
     if config.overseer:
@@ -87,8 +87,8 @@ def evaluate(folder: Path, config: Config) -> dict[str, Any]:
         found = governed.govern(mixed, policies_of.rules, policies_of.decider(config.seed), config.eval_episodes)
         policies.append({"policy": name, **{key: None if math.isnan(x) else x for key, x in found.items()}})
     return {
-        "scenario": scenario.scenario_id, "first_seed": governed.HELD_OUT, "episodes": config.eval_episodes,
-        "policies": policies,
+        "game": "market", "scenario": scenario.scenario_id, "first_seed": governed.HELD_OUT,
+        "episodes": config.eval_episodes, "policies": policies,
     }  # fmt: skip
 
 

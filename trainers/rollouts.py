@@ -74,6 +74,7 @@ def play(
     given = game.first_context(contexts)
     first = conversation.sample(given, generator)
     answers, labels = [Turn(rows, given, first)], [game.judge(contexts, first.tokens)]
+    last = Labels(*(part.clone() for part in (labels[0].unsafe, labels[0].overrefuse, ~labels[0].known)))
     messages: list[Message] = []
     final, revisions = first.tokens.clone(), torch.zeros(n, dtype=torch.long)
     drafts: list[Tensor] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
@@ -95,10 +96,13 @@ def play(
         answers.append(Turn(going, given, revision))
         labels.append(judged)
         final[going], revisions[going] = revision.tokens, revisions[going] + 1
+        for whole, part in zip(last, (judged.unsafe, judged.overrefuse, ~judged.known), strict=True):
+            assert whole is not None
+            whole[going] = part
         rows = going
         if not len(rows) and distributed.world() == 1:  # ranks go on together: a sharded model needs all at every pass
             break
-    return Rollout(answers, labels, messages, final, game.judge(contexts, final), revisions)
+    return Rollout(answers, labels, messages, final, last, revisions)
 
 
 class Samples(NamedTuple):

@@ -1,0 +1,73 @@
+"""The settings of WaltzRL in dialogues."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from swarm_env.scenario.settings import Fault, faulty
+from trainers.language.backbone import BUILTIN, ModelSettings
+from trainers.language.data import DataSettings
+from trainers.language.judges.opening import JudgeSettings
+from trainers.language.synthetic import SyntheticSettings
+from trainers.waltz_config import Settings, Stage1, Stage2
+
+
+class Config(Settings):
+    """configs/waltz_language.yaml; configs/waltz_8b.yaml has the paper's settings."""
+
+    game: Literal["language"] = Field(description="what it is trained in")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="the base of both policies; or its path")
+    synthetic: SyntheticSettings = Field(
+        default_factory=SyntheticSettings, description="the built-in language, where data names no prompts"
+    )
+    data: DataSettings = Field(default_factory=DataSettings, description="prompts to train on and to be judged on")
+    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="of rewards")
+    evaluation_judge: JudgeSettings | None = Field(
+        default=None, description="of evaluations, another one than the rewards': null for the same"
+    )
+    script: Literal["auto", "english", "synthetic"] = Field(
+        default="auto", description="system prompts; auto: the built-in model's words for it, english for others"
+    )
+    actor_sees: Literal["prompt", "note"] = Field(
+        default="prompt", description="what the conversation policy is shown; note: also what is the overseer's alone"
+    )
+    self_feedback: bool = Field(default=False, description="one policy in both roles")
+    prompt_tokens: int = Field(default=64, ge=8, le=1_000_000, description="most that a policy is shown")
+    answer_tokens: int = Field(default=16, ge=1, le=100_000, description="most of an answer")
+    message_tokens: int = Field(default=24, ge=1, le=100_000, description="most of an overseer's message")
+    temperature: float = Field(default=1.0, gt=0, le=10, description="of every draw")
+    stop_early: bool = Field(
+        default=False, description="a message ends once both its flags are false: nobody reads the rest"
+    )
+    eval_prompts: int = Field(default=1500, ge=0, le=10_000_000, description="held-out prompts at the end; 0 for none")
+
+    stage1: Stage1 = Field(
+        default_factory=lambda: Stage1(steps=40), description="feedback policy alone; the conversation policy is frozen"
+    )
+    stage2: Stage2 = Field(default_factory=lambda: Stage2(steps=60), description="both together")
+    batch: int = Field(default=256, ge=1, le=10_000_000, description="prompts of an update, of all processes")
+    minibatches: int = Field(default=1, ge=1, le=10_000, description="parts that a batch is cut into")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's, at the start")
+    beta: float = Field(default=0.02, ge=0, le=10, description="weight of the KL term")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def named(cls, value: Any) -> Any:
+        """A path alone is a model."""
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def consistent(self) -> Config:
+        """Refuse what would be said and not done."""
+        if self.self_feedback and not self.overseer:
+            raise faulty(Fault(("self_feedback",), "there is no feedback to give (overseer: false)", "overseer: true"))
+        if self.judge.kind == "exact" and self.data.train:
+            raise faulty(Fault(("judge", "kind"), "exact judges the built-in language alone", "another judge"))
+        return self
+
+    @property
+    def builtin(self) -> bool:
+        """Whether the model is made here."""
+        return self.model.path == BUILTIN
