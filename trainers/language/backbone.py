@@ -99,6 +99,10 @@ class Backbone:
         # what it holds (top-k, repetition penalties, ...) would come back into every generation
         self.generation_config, model.generation_config = model.generation_config, GenerationConfig()
         self.sharded = settings.shard and distributed.world() > 1
+        if self.sharded and origin is None:
+            raise RunError(
+                "model.shard is for models from folders and the hub; this one was made in memory"
+            )
         self.model = model.eval()
         self.adapters = Adapters(model, settings.lora_rank, settings.lora_alpha, settings.lora_targets)
         if self.sharded:
@@ -126,7 +130,11 @@ class Backbone:
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any, settings: ModelSettings) -> Self:
-        """A model made in memory (PreTrainedModel) and its tokenizer. The model is taken over, not copied."""
+        """A model made in memory (PreTrainedModel) and its tokenizer. The model is taken over, not copied.
+
+        Raises:
+            RunError: the tokenizer is another model's, or the model is to be sharded.
+        """
         return cls(model.to(settings.torch_dtype), tokenizer, settings, None)
 
     @property

@@ -112,6 +112,7 @@ class LanguagePolicy:
 
     def _own(self, name: str) -> None:
         self._forget = weakref.finalize(self, self.backbone.drop_adapter, name)
+        self._forget.atexit = False
 
     def drop(self) -> None:
         """Forget a copy's adapter now; the policy is of no use afterwards. Others' adapters stay."""
