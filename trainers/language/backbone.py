@@ -100,9 +100,7 @@ class Backbone:
         self.generation_config, model.generation_config = model.generation_config, GenerationConfig()
         self.sharded = settings.shard and distributed.world() > 1
         if self.sharded and origin is None:
-            raise RunError(
-                "model.shard is for models from folders and the hub; this one was made in memory"
-            )
+            raise RunError("model.shard is for models from folders and the hub; this one was made in memory")
         self.model = model.eval()
         self.adapters = Adapters(model, settings.lora_rank, settings.lora_alpha, settings.lora_targets)
         if self.sharded:
