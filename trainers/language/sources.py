@@ -12,7 +12,7 @@ from trainers.language import data
 from trainers.language.backbone import BUILTIN, Backbone, ModelSettings
 from trainers.language.game import DialogueRules
 from trainers.language.judges import Judge
-from trainers.language.judges.opening import open_judge
+from trainers.language.judges.registry import JudgeSettings, make_judge
 from trainers.language.prompts import Prompt
 from trainers.language.synthetic import SyntheticSettings, language, warm_started
 
@@ -63,9 +63,17 @@ def open_(config: Any, seed: int) -> Material:
     else:
         found = language(config.synthetic, seed)
         train, held_out, exact = found.train, found.held_out, found.judge
-    judge = open_judge(config.judge, exact)
+    judge = _judge(config.judge, exact)
     other = config.evaluation_judge
-    return Material(train, held_out, judge, judge if other is None else open_judge(other, exact))
+    return Material(train, held_out, judge, judge if other is None else _judge(other, exact))
+
+
+def _judge(settings: JudgeSettings | None, exact: Judge | None) -> Judge:
+    if settings is not None:
+        return make_judge(settings)
+    if exact is None:
+        raise RunError("judge: null judges the built-in language alone; name one, as in judge.kind: qwen3guard")
+    return exact
 
 
 def backbone(config: Wanted, seed: int, folder: Path | None = None, quiet: bool = False) -> Backbone:
