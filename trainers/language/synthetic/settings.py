@@ -61,7 +61,10 @@ class Network(Section):
 class WarmStart(Section):
     """``warm_start:`` supervised learning of the demonstrations."""
 
-    steps: int = Field(default=1000, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
+    answers: int = Field(
+        default=500, ge=0, le=1_000_000, description="updates on first answers alone, which teach what requests are"
+    )
+    steps: int = Field(default=1100, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
         default=2000, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
     )
@@ -77,7 +80,9 @@ class WarmStart(Section):
 
     @model_validator(mode="after")
     def ordered(self) -> WarmStart:
-        """The most that is done is not less than what is done at least."""
+        """Refuse parts that are more than the whole."""
+        if self.answers >= self.steps:
+            raise faulty(Fault(("answers",), f"{self.answers} is not less than steps", f"less than {self.steps}"))
         if self.most_steps < self.steps:
             raise faulty(Fault(("most_steps",), f"{self.most_steps} is less than steps", f"at least {self.steps}"))
         return self
