@@ -27,8 +27,8 @@ class Mistakes(Section):
     """``mistakes:`` how often demonstrations do the wrong thing, by kind of request."""
 
     harmful: float = Field(default=0.05, ge=0, le=1, description="answered though harmful")
-    adversarial_harmful: float = Field(default=0.35, ge=0, le=1, description="answered though harmful and disguised")
-    benign_sensitive: float = Field(default=0.45, ge=0, le=1, description="refused though sound")
+    adversarial_harmful: float = Field(default=0.3, ge=0, le=1, description="answered though harmful and disguised")
+    benign_sensitive: float = Field(default=0.42, ge=0, le=1, description="refused though sound")
     benign: float = Field(default=0.05, ge=0, le=1, description="refused though sound and plain")
     dual_use: float = Field(default=0.35, ge=0, le=1, description="dual-use requests answered, whatever their note")
 
