@@ -57,6 +57,20 @@ def clipped_policy_loss(log_probs: Tensor, old: Tensor, advantages: Tensor, mask
     return -per_sequence.mean()
 
 
+def truncated_importance_weights(log_probs: Tensor, behaviour: Tensor, mask: Tensor, cap: float) -> Tensor:
+    """min(pi(y_t) / mu(y_t), cap) of each token, (n, L), without gradients; 0 outside the mask.
+
+    Corrects a loss on tokens that another engine's mu sampled (Ionides 2008, with a fixed cap; for rollouts of
+    inference servers: Yao et al. 2025, "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training").
+
+    Args:
+        log_probs: (n, L), of the policy in training, before its update. behaviour: (n, L), as the server said.
+        cap: above 0; 2 in that work.
+    """
+    ratio = torch.where(mask, log_probs.detach() - behaviour, torch.zeros_like(behaviour)).exp()
+    return ratio.clamp(max=cap) * mask
+
+
 def clip_fraction(log_probs: Tensor, old: Tensor, mask: Tensor, clip: float) -> Tensor:
     """Share of the tokens whose ratio has left [1-eps, 1+eps], a scalar."""
     outside = ((log_probs - old).exp() - 1.0).abs() > clip
