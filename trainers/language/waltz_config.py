@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from swarm_env.scenario.settings import Fault, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
+from trainers.language.endpoint import EndpointSettings
 from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
@@ -40,6 +41,12 @@ class Config(Settings):
     answer_tokens: int = Field(default=16, ge=1, le=100_000, description="most of an answer")
     message_tokens: int = Field(default=24, ge=1, le=100_000, description="most of an overseer's message")
     temperature: float = Field(default=1.0, gt=0, le=10, description="of every draw")
+    rollouts: EndpointSettings | None = Field(
+        default=None, description="server that samples the policies while they learn; null: they are sampled here"
+    )
+    importance_cap: float = Field(
+        default=2.0, gt=0, le=1000, description="of the weights of what a server sampled, whose arithmetic is its own"
+    )
     stop_early: bool = Field(
         default=False, description="a message ends once both its flags are false: nobody reads the rest"
     )
