@@ -181,7 +181,8 @@ class Trainer:
             packed, state[name] = checkpoint.pack_optimizer(learner.optimizer, f"{name}.optimizer")
             tensors |= packed
             for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
-                tensors |= {f"{name}.{role}.{key}": value for key, value in policy.state_dict().items()}
+                # copies: two policies may be one
+                tensors |= {f"{name}.{role}.{key}": value.clone() for key, value in policy.state_dict().items()}
         return tensors, state
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -262,7 +263,7 @@ def _opened(folder: str | os.PathLike[str], config: Settings, identity: dict[str
 def weights(trainer: Trainer) -> dict[str, Tensor]:
     """Of both policies, conversation.* and feedback.*."""
     return {
-        f"{name}.{key}": value.detach()
+        f"{name}.{key}": value.detach().clone()
         for name, learner in trainer.learners.items()
         for key, value in learner.policy.state_dict().items()
     }

@@ -166,7 +166,7 @@ def warm_start(
         done += steps
         shares = form(model, tokenizer, tested, settings, seed)
         report(f"warm start, {done} updates: " + ", ".join(f"{s:.1%} well formed as {r}" for r, s in shares.items()))
-        if min(shares.values()) > config.well_formed:
+        if min(shares.values()) > config.well_formed or not config.well_formed:
             return model
         if done >= config.most_steps:
             role = min(shares, key=lambda name: shares[name])

@@ -68,7 +68,7 @@ class WarmStart(Section):
     batch: int = Field(default=64, ge=2, le=65_536, description="demonstrations of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at its highest")
     well_formed: float = Field(
-        default=0.95, ge=0, lt=1, description="share of held-out answers and of messages that must be surpassed"
+        default=0.95, ge=0, lt=1, description="share of held-out answers and of messages that must be surpassed; 0: none"
     )
     tested_on: int = Field(default=512, ge=1, le=65_536, description="held-out requests of that test")
 
