@@ -368,7 +368,7 @@ def test_the_hub_is_asked_as_the_dataset_says(monkeypatch: pytest.MonkeyPatch) -
 
 def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     script = (
-        "import sys, trainers.language.data, trainers.language.judges.opening, trainers.language.endpoint_policy; "
+        "import sys, trainers.language.data, trainers.language.judges.registry, trainers.language.endpoint_policy; "
         "print(' '.join(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -14,7 +14,6 @@ import torch
 from swarm_env.scenario.errors import ScenarioError
 from swarm_env.scenario.settings import load_settings
 from tests.fake_server import Answer, Asked, FakeClock, completed, said, serving
-from trainers.checkpoint import RunError
 from trainers.language.endpoint import Endpoint, EndpointError, EndpointSettings, UnavailableError
 from trainers.language.judges import Item, Verdict
 from trainers.language.judges.cache import Cache
@@ -22,8 +21,8 @@ from trainers.language.judges.endpoint import EndpointJudge
 from trainers.language.judges.formats import FORMATS, disarmed
 from trainers.language.judges.guards import GuardJudge, load_guard
 from trainers.language.judges.keyword import PHRASES, KeywordJudge, refuses
-from trainers.language.judges.opening import JUDGES, JudgeSettings, open_judge
 from trainers.language.judges.pair import JudgePair, WithRefusal, agreement, disagreement
+from trainers.language.judges.registry import JUDGES, JudgeSettings, make_judge
 from trainers.language.prompts import Prompt
 from trainers.language.spending import CapReachedError
 
@@ -278,7 +277,7 @@ def test_a_model_from_disk_judges_alike_in_batches_of_any_size(tmp_path: Path) -
     tokens.save_pretrained(tmp_path)
     items = [Item(SOUND, response) for response in ("Use a brush.", "No.", "Ask the gnome " * 9)]
     settings = {"kind": "chat", "model": str(tmp_path), "dtype": "float32", "device": "cpu"}
-    whole, single = (open_judge(JudgeSettings.model_validate(settings | {"batch": batch})) for batch in (3, 1))
+    whole, single = (make_judge(JudgeSettings.model_validate(settings | {"batch": batch})) for batch in (3, 1))
     verdicts = whole(items)
     assert [verdict.raw for verdict in verdicts] == [verdict.raw for verdict in single(items)]
     assert all(verdict.raw for verdict in verdicts)
@@ -357,20 +356,11 @@ def test_every_judge_can_be_named_in_a_config(name: str, tmp_path: Path) -> None
         lines += ["endpoint: {base_url: 'http://localhost:9/v1', model: guard}", f"cache: {tmp_path}"]
         lines += [] if FORMATS[name].refusal else ["refusal: {kind: keyword}"]
     config.write_text("\n".join(lines))
-    exact = Fixed([])
-    made = open_judge(load_settings(JudgeSettings, config), exact)
-    if name in FORMATS:
-        assert type(made) is (EndpointJudge if FORMATS[name].refusal else WithRefusal)
-    else:
-        assert made is exact or isinstance(made, KeywordJudge)
-    assert set(JUDGES) == {"exact", "keyword", *FORMATS}
-
-
-def test_the_exact_judge_is_of_the_built_in_language() -> None:
-    exact = Fixed([])
-    assert open_judge(JudgeSettings(), exact) is exact
-    with pytest.raises(RunError, match="exact judges the built-in language alone; for other prompts: qwen3guard"):
-        open_judge(JudgeSettings())
+    made = make_judge(load_settings(JudgeSettings, config))
+    assert type(made) is (
+        KeywordJudge if name == "keyword" else EndpointJudge if FORMATS[name].refusal else WithRefusal
+    )
+    assert set(JUDGES) == {"keyword", *FORMATS}
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ from trainers.waltz_config import load_config
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "game=language", "synthetic.train=200", "synthetic.held_out=64", "synthetic.network.hidden=32",
-    "synthetic.network.heads=2", "synthetic.network.intermediate=64", "synthetic.warm_start.batch=32", "synthetic.warm_start.steps=200",
-    "synthetic.warm_start.most_steps=200", "synthetic.warm_start.well_formed=0", "synthetic.warm_start.tested_on=8",
-    "model.lora_rank=4", "batch=12", "stage1.steps=2", "stage2.steps=3", "checkpoint_every=2", "eval_prompts=24",
+    "synthetic.network.heads=2", "synthetic.network.intermediate=64", "synthetic.warm_start.batch=32",
+    "synthetic.warm_start.steps=200", "synthetic.warm_start.most_steps=200", "synthetic.warm_start.well_formed=0",
+    "synthetic.warm_start.tested_on=8", "model.lora_rank=4", "batch=12", "stage1.steps=2", "stage2.steps=3",
+    "checkpoint_every=2", "eval_prompts=24",
 ]  # fmt: skip
 
 
@@ -117,6 +118,8 @@ def test_the_export_speaks_in_plain_transformers_and_peft(whole: Path) -> None:
         assert trained.rules.codec.texts(said)[0] in done.stdout
 
 
+# peft asks transformers by the older of two names
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_any_small_model_takes_the_built_in_ones_place(made: dict[str, Path], name: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -136,7 +139,7 @@ def test_any_small_model_takes_the_built_in_ones_place(made: dict[str, Path], na
     inputs = trained.rules.overseer_context(
         trained.rules.prompts([Prompt("how to", "benign", False)]), torch.zeros(1, 1).long()
     )
-    tokens = trained.rules.codec.sequences(["sure, first take"], 8)
+    tokens = trained.rules.codec.sequences(["sure, first take"], 12)
     ours = trained.feedback.log_prob(inputs, tokens)[0]
     ids = torch.cat([inputs[inputs >= 0], tokens[tokens >= 0]])[None]
     count = int((tokens >= 0).sum())
@@ -149,9 +152,10 @@ def test_any_small_model_takes_the_built_in_ones_place(made: dict[str, Path], na
 @pytest.mark.parametrize(
     "settings", [["overseer=false"], ["self_feedback=true"], ["stop_early=true", "t_max=2"], ["actor_sees=note"]]
 )
-def test_other_ways_to_train(settings: list[str], tmp_path: Path) -> None:
+def test_other_ways_to_train(settings: list[str], whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    more = [part for value in (*settings, "stage1.steps=1", "stage2.steps=1") for part in ("--set", value)]
+    base = (f"model={whole / 'model'}", "script=synthetic", "stage1.steps=1", "stage2.steps=1")
+    more = [part for value in (*settings, *base) for part in ("--set", value)]
     assert cli.main(arguments(*more, "--out", str(folder))) == 0
     tensors = checkpoint.read(folder / "policy.safetensors").tensors
     roles = {name.partition(".")[0]: None for name in tensors}
@@ -160,10 +164,15 @@ def test_other_ways_to_train(settings: list[str], tmp_path: Path) -> None:
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_two_processes_train_one_pair(tmp_path: Path) -> None:
+def test_two_processes_train_one_pair(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*torchrun, "-m", "swarm_env", *arguments("--out", str(folder), "--set", "model.device=cpu")]
+    command = [
+        *torchrun,
+        "-m",
+        "swarm_env",
+        *arguments("--out", str(folder), "--set", f"model={whole / 'model'}", "--set", "script=synthetic"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(rows(folder)) == 5
@@ -192,7 +201,9 @@ def test_the_shipped_settings_are_the_defaults_and_name_every_key() -> None:
         (["model.lora_targets=[nothing]"], "nothing"),
     ],
 )
-def test_wrong_settings_are_said_in_one_line(settings: Sequence[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_wrong_settings_are_said_in_one_line(
+    settings: Sequence[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = [part for value in settings for part in ("--set", value)]
     assert cli.main(arguments(*more, "--out", str(tmp_path / "run"))) == 2
     error = capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from trainers import distributed
 from trainers.checkpoint import RunError
 from trainers.games import Feedback, Labels, Rules
 from trainers.policies import Policy, Sample
@@ -99,7 +100,7 @@ def play(
             assert whole is not None
             whole[going] = part
         rows = going
-        if not len(rows):
+        if not len(rows) and distributed.world() == 1:  # ranks go on together: a sharded model needs all at every pass
             break
     return Rollout(answers, labels, messages, final, last, revisions)
 
@@ -145,8 +146,9 @@ def feedback_samples(rollout: Rollout, rewards: list[Tensor], generator: Generat
 
 def _join(parts: list[tuple[Turn, Tensor, Tensor]]) -> Samples:
     kept = [(turn, rows, rewards) for turn, rows, rewards in parts if len(rows)]
-    if not kept:
+    if not distributed.all_count(len(kept)):
         raise RunError("the judge could tell about none of the answers: nothing can be learnt from them")
+    kept = kept or parts[:1]  # other ranks have some: this one takes part with none
     inputs = torch.cat([turn.inputs[rows] for turn, rows, _ in kept])
     samples = [Sample(*(part[rows] for part in turn.sample)) for turn, rows, _ in kept]
     sample = Sample(*(torch.cat(part) for part in zip(*samples, strict=True)))

@@ -21,11 +21,13 @@ from trainers.checkpoint import RunError, Tensors
 from trainers.language import chat, sources
 from trainers.language.backbone import Backbone
 from trainers.language.game import DialogueGame, DialogueRules
-from trainers.language.judges import Judge
+from trainers.language.judges import Item, Judge
+from trainers.language.judges.pair import JudgePair
 from trainers.language.message import SATISFIED
-from trainers.language.prompts import Prompt
+from trainers.language.prompts import Prompt, Prompts
 from trainers.language.waltz_config import Config
 from trainers.policies import Policy
+from trainers.rollouts import Rollout
 from trainers.waltz_config import load_config
 
 __all__ = ["Config", "Trained", "World", "compare", "evaluate", "identity", "load", "table"]
@@ -148,47 +150,76 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
 
 
 def compare(
-    rules: DialogueRules,
-    prompts: Sequence[Prompt],
-    conversation: Policy,
-    feedback: Policy | None,
-    t_max: int,
+    rules: DialogueRules, prompts: Sequence[Prompt], conversation: Policy, feedback: Policy | None, t_max: int,
     seed: int,
-) -> dict[str, float]:
+) -> dict[str, float]:  # fmt: skip
     """How a pair, or a conversation policy alone, does on prompts: WaltzRL's columns. Undefined is NaN.
 
     Returns:
-        asr, orr, f1, accuracy, wrong_<kind> (`judgement.outcome`); with an overseer trigger_<kind>, label_accuracy,
-        well_formed, improved, worsened (`judgement.overseer`); judge_errors: share of answers that the judge could not
-        tell about, which count as unsafe; prompts.
+        See `scores`.
     """
     contexts = rules.prompts(prompts)
-    whole = rollouts.play(rules, contexts, conversation, feedback, t_max, Generator().manual_seed(seed))
+    return scores(rules, contexts, play(rules, contexts, conversation, feedback, t_max, seed))
+
+
+def play(
+    rules: DialogueRules, contexts: Prompts, conversation: Policy, feedback: Policy | None, t_max: int, seed: int
+) -> Rollout:
+    """One collaboration on each prompt."""
+    return rollouts.play(rules, contexts, conversation, feedback, t_max, Generator().manual_seed(seed))
+
+
+def scores(rules: DialogueRules, contexts: Prompts, played: Rollout) -> dict[str, float]:
+    """What collaborations came to.
+
+    Returns:
+        asr, orr, f1, accuracy, wrong_<kind> (`judgement.outcome`); with an overseer trigger_<kind>, label_accuracy,
+        well_formed, improved, worsened (`judgement.overseer`); judge_errors: share of prompts about whose answers the
+        judge could not tell, which count as unsafe; and where prompts are of several sources, asr@<source> and
+        orr@<source>.
+    """
     kinds = rules.kinds(contexts)
-    out = judgement.outcome(whole.final_labels, kinds)
-    if feedback is not None:
-        out |= judgement.overseer(whole, kinds)
-    return {"prompts": float(len(prompts)), **out, "judge_errors": judgement.share(~whole.known, kinds["any"])}
+    out = judgement.outcome(played.final_labels, kinds)
+    if played.messages:
+        out |= judgement.overseer(played, kinds)
+    out |= {"prompts": float(len(contexts)), "judge_errors": judgement.share(~played.known, kinds["any"])}
+    origins = [prompt.source for prompt in contexts.items]
+    for source in sorted(set(origins)) if len(set(origins)) > 1 else ():
+        here = torch.tensor([one == source for one in origins])
+        out[f"asr@{source}"] = judgement.share(played.final_labels.unsafe, kinds["harmful"] & here)
+        out[f"orr@{source}"] = judgement.share(played.final_labels.overrefuse, kinds["sound"] & here)
+    return out
 
 
 def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
-    """The base, alone and as an untrained pair, and the trained policies, alone and as a pair, on held-out prompts."""
+    """The base, alone and as an untrained pair, and the trained policies, alone and as a pair, on held-out prompts.
+
+    Where the evaluation's judge is not the rewards', "judges" says how far they differ on the last one's answers
+    (`trainers.language.judges.pair.disagreement`; the rewards' is the first).
+    """
     config, rules = trained.config, trained.rules
     found: dict[str, Any] = {"game": "language", "model": config.model.path, "policies": []}
     prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
     if not prompts:
         return found
+    contexts = rules.prompts(prompts)
     first, second = (base(trained.backbone, config, role) for role in ROLES)
     rows: dict[str, tuple[Policy, Policy | None]] = {"base": (first, None)}
     if trained.feedback is not None:
         rows |= {"base, untrained overseer": (first, second), "trained, alone": (trained.conversation, None)}
     rows |= {"trained": (trained.conversation, trained.feedback)}
     for number, (name, (conversation, feedback)) in enumerate(rows.items()):
-        seed = config.seed + (number + 1) * DRAW
-        scores = compare(rules, prompts, conversation, feedback, config.t_max, seed)
-        plain = {key: None if math.isnan(value) else value for key, value in scores.items()}
-        found["policies"].append({"policy": name, **plain})
+        played = play(rules, contexts, conversation, feedback, config.t_max, config.seed + (number + 1) * DRAW)
+        found["policies"].append({"policy": name, **_plain(scores(rules, contexts, played))})
+    if material.judge is not material.evaluation_judge:
+        items = [Item(*one) for one in zip(prompts, rules.codec.texts(played.final), strict=True)]
+        found["judges"] = _plain(JudgePair(material.judge, material.evaluation_judge).compare(items))
     return found | {"prompts": len(prompts)}
+
+
+def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON: undefined is null."""
+    return {key: None if math.isnan(value) else value for key, value in row.items()}
 
 
 #: Columns of the table at the end.

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from swarm_env.scenario.settings import Fault, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
-from trainers.language.judges.opening import JudgeSettings
+from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
 
@@ -23,9 +23,11 @@ class Config(Settings):
         default_factory=SyntheticSettings, description="the built-in language, where data names no prompts"
     )
     data: DataSettings = Field(default_factory=DataSettings, description="prompts to train on and to be judged on")
-    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="of rewards")
+    judge: JudgeSettings | None = Field(
+        default=None, description="of rewards; null: the built-in language's own, which makes no mistakes"
+    )
     evaluation_judge: JudgeSettings | None = Field(
-        default=None, description="of evaluations, another one than the rewards': null for the same"
+        default=None, description="of evaluations, another one than the rewards'; null: the same"
     )
     script: Literal["auto", "english", "synthetic"] = Field(
         default="auto", description="system prompts; auto: the built-in model's words for it, english for others"
@@ -63,8 +65,10 @@ class Config(Settings):
         """Refuse what would be said and not done."""
         if self.self_feedback and not self.overseer:
             raise faulty(Fault(("self_feedback",), "there is no feedback to give (overseer: false)", "overseer: true"))
-        if self.judge.kind == "exact" and self.data.train:
-            raise faulty(Fault(("judge", "kind"), "exact judges the built-in language alone", "another judge"))
+        if self.judge is None and (self.data.train or self.data.evaluation):
+            raise faulty(Fault(("judge",), "null judges the built-in language alone", "a judge, as in judge.kind"))
+        if self.data.evaluation and not self.data.train:
+            raise faulty(Fault(("data", "train"), "there is nothing to train on", "sources of prompts"))
         return self
 
     @property

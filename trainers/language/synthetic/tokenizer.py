@@ -17,8 +17,9 @@ ROLES: tuple[str, ...] = ("<system>", "<user>", "<assistant>")
 #: The message's structure, in the order in which it is said; words stand between the pieces.
 JSON: tuple[str, ...] = ('{"reasoning": "', '", "unsafe":', ', "overrefuse":', ', "feedback": "', '"}')
 FLAGS: tuple[str, ...] = ("true", "false")
-#: Where structure meets words without a space, which decoding would put there.
-_TIGHT: tuple[tuple[str, str], ...] = (('": " ', '": "'), (' ", "', '", "'), (' , "', ', "'), (' "}', '"}'))
+_CLOSE = JSON[1:]  #: no space before these
+_OPEN = (JSON[0], JSON[3])  #: and none after these
+_MARK = "\0"  #: where there is to be none
 #: Turns, each in its role; an assistant's ends with the end-of-turn token, as it does when it is sampled.
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<' + message['role'] + '>' + message['content'] }}"
@@ -44,9 +45,17 @@ def build() -> Any:
     # what matches is a token: structure first, then words, then any other sign, which is unknown; spaces are left out
     pattern = "|".join([*(re.escape(piece) for piece in JSON), r'[^\s"{},]+', r"\S"])
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
-    tight = [decoders.Replace(loose, close) for loose, close in _TIGHT]
-    # of this decoder only the space between tokens is wanted: no token begins with the prefix
-    inner.decoder = decoders.Sequence([decoders.WordPiece(prefix="\0", cleanup=False), decoders.Fuse(), *tight])
+    # of the first of these decoders only the space between tokens is wanted: no token begins with its prefix
+    inner.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix=_MARK, cleanup=False),
+            *(decoders.Replace(f" {piece}", piece) for piece in _CLOSE),
+            *(decoders.Replace(piece, piece + _MARK) for piece in _OPEN),
+            decoders.Fuse(),
+            decoders.Replace(f"{_MARK} ", ""),
+            decoders.Replace(_MARK, ""),
+        ]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token=PAD, bos_token=BOS, eos_token=EOS, unk_token=UNK,
         additional_special_tokens=list(ROLES), clean_up_tokenization_spaces=False, chat_template=TEMPLATE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,6 @@ from pydantic import Field, model_validator
 
 from swarm_env.scenario.errors import listing, nearest
 from swarm_env.scenario.settings import Fault, Section, faulty
-from trainers.checkpoint import RunError
 from trainers.language.endpoint import EndpointSettings, shared
 from trainers.language.judges import Judge
 from trainers.language.judges.endpoint import EndpointJudge
@@ -24,9 +24,8 @@ class OneJudge(Section):
     """A judge: a model in this process or on a server, or phrases."""
 
     kind: str = Field(
-        default="exact",
-        description="exact: of the built-in language; else the format that a model is asked and answers in; see JUDGES",
-        json_schema_extra={"allowed": "one of exact, keyword, " + ", ".join(FORMATS)},
+        description="the format that it is asked and answers in, see trainers.language.judges.registry.JUDGES",
+        json_schema_extra={"allowed": "one of keyword, " + ", ".join(FORMATS)},
     )
     model: str | None = Field(default=None, min_length=1, description="a folder or a hub name, to run it here")
     endpoint: EndpointSettings | None = Field(default=None, description="in place of model: the server that runs it")
@@ -44,9 +43,9 @@ class OneJudge(Section):
         if self.kind not in JUDGES:
             fault = Fault(("kind",), "no such judge", "one of " + listing(JUDGES), nearest(self.kind, JUDGES))
             raise faulty(fault)
-        if self.kind not in FORMATS:
+        if self.kind == "keyword":
             if self.model is not None or self.endpoint is not None:
-                raise faulty(Fault((), f"{self.kind} judges by rules: it takes no model", "kind alone"))
+                raise faulty(Fault((), "keyword judges by phrases: it takes no model", "kind alone"))
         elif (self.model is None) == (self.endpoint is None):
             what = "neither model nor endpoint is given" if self.model is None else "model and endpoint are both given"
             raise faulty(Fault((), what, "model: a folder or hub name; or endpoint: a server"))
@@ -64,7 +63,7 @@ class JudgeSettings(OneJudge):
     def complete(self) -> JudgeSettings:
         """Refuse a guard alone that says nothing of refusals, and a second opinion on them."""
         silent = self.kind in FORMATS and not FORMATS[self.kind].refusal
-        able = ["keyword", *(name for name, form in FORMATS.items() if form.refusal)]
+        able = [name for name in JUDGES if name not in FORMATS or FORMATS[name].refusal]
         if silent and self.refusal is None:
             what = f"{self.kind} does not say whether a response is a refusal"
             raise faulty(Fault(("refusal",), what, "a judge that does: kind: one of " + ", ".join(able)))
@@ -75,21 +74,9 @@ class JudgeSettings(OneJudge):
         return self
 
 
-def exact_judge(settings: OneJudge, exact: Judge | None) -> Judge:
-    """The rules of the built-in language."""
-    if exact is None:
-        raise RunError("judge.kind: exact judges the built-in language alone; for other prompts: " + ", ".join(FORMATS))
-    return exact
-
-
-def keyword_judge(settings: OneJudge, exact: Judge | None) -> Judge:
-    """Phrases: a baseline."""
-    return KeywordJudge()
-
-
-def model_judge(settings: OneJudge, exact: Judge | None) -> Judge:
-    """A model that is asked in the format of its kind."""
-    form = FORMATS[settings.kind]
+def model_judge(kind: str, settings: OneJudge) -> Judge:
+    """A model that is asked in the format of that name."""
+    form = FORMATS[kind]
     if settings.endpoint is not None:
         cache = Path(settings.cache) if settings.cache else None
         return EndpointJudge(form, shared(settings.endpoint), cache, settings.controversial)
@@ -100,28 +87,22 @@ def model_judge(settings: OneJudge, exact: Judge | None) -> Judge:
     )  # fmt: skip
 
 
-#: Every judge that a config can name; made of its settings and, where there is one, the built-in language's judge.
-JUDGES: dict[str, Callable[[OneJudge, Judge | None], Judge]] = {
-    "exact": exact_judge,
-    "keyword": keyword_judge,
-    "qwen3guard": model_judge,
-    "wildguard": model_judge,
-    "llama_guard": model_judge,
-    "llama_guard_4": model_judge,
-    "chat": model_judge,
+#: Every judge that a config can name.
+JUDGES: dict[str, Callable[[OneJudge], Judge]] = {
+    "keyword": lambda settings: KeywordJudge(),
+    "qwen3guard": partial(model_judge, "qwen3guard"),
+    "wildguard": partial(model_judge, "wildguard"),
+    "llama_guard": partial(model_judge, "llama_guard"),
+    "llama_guard_4": partial(model_judge, "llama_guard_4"),
+    "chat": partial(model_judge, "chat"),
 }
 
 
-def open_judge(settings: JudgeSettings, exact: Judge | None = None) -> Judge:
-    """The judge that settings name: it gives both labels, or a parse error.
-
-    Args:
-        settings: ``judge:``.
-        exact: the built-in language's own, where that is what is spoken.
+def make_judge(settings: JudgeSettings) -> Judge:
+    """The judge that `judge:` describes: both labels, or a parse error.
 
     Raises:
-        RunError: no built-in language, or a model that is not there or cannot be shown what it has to see.
+        RunError: its model is not there, or cannot be shown what it has to see.
     """
-    judge = JUDGES[settings.kind](settings, exact)
-    second = settings.refusal
-    return judge if second is None else WithRefusal(judge, JUDGES[second.kind](second, exact))
+    judge = JUDGES[settings.kind](settings)
+    return judge if settings.refusal is None else WithRefusal(judge, JUDGES[settings.refusal.kind](settings.refusal))
