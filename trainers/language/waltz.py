@@ -218,7 +218,7 @@ def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
     """
     config, rules = trained.config, trained.rules
     found: dict[str, Any] = {"game": "language", "model": config.model.path, "policies": []}
-    prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, config.seed)
     if not prompts:
         return found
     contexts = rules.prompts(prompts)
