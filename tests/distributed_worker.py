@@ -4,13 +4,15 @@ environment variables. Each writes what it ended with to rank<k>.pt."""
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from trainers import distributed, reinforce
+from tests import test_rollouts as game
+from trainers import distributed, reinforce, rollouts
 from trainers.checkpoint import RunError
 from trainers.language.backbone import Backbone, ModelSettings
 from trainers.language.codec import Turn
@@ -97,6 +99,34 @@ def learn_agent(folder: Path, mine: slice, updates: int = 2, **settings: Any) ->
     return {"greedy": everything, "first": first, "last": last, "weights": weights, "log": log, "sampled": sampled}
 
 
+def unknown(found: rollouts.Rollout) -> rollouts.Rollout:
+    """The same, of which no judge could tell anything."""
+    return replace(found, labels=[labels._replace(unknown=torch.ones_like(labels.unsafe)) for labels in found.labels])
+
+
+def ragged_game() -> dict[str, Any]:
+    """Rank 0's overseer always asks for a revision, rank 1's never, and there the judge can tell about no answer."""
+    learner = reinforce.Learner(MLPPolicy(3, (2, 3), (16,), Generator().manual_seed(0)), 0.02)
+    first = distributed.rank() == 0
+    says = game.REFUSE if first else game.SILENT
+    overseer = game.Scripted(lambda inputs: torch.tensor([says]).repeat(len(inputs), 1))
+    found = game.collaborate(game.proposals(*[0.2] * 6), game.Scripted(game.obedient), overseer, t_max=3)
+    samples = rollouts.conversation_samples(found if first else unknown(found), 0.5, Generator().manual_seed(0))
+    inputs = samples.inputs[:, :3]
+    sample = learner.policy.sample(inputs, Generator().manual_seed(1))
+    log = reinforce.update(
+        learner, Samples(inputs, sample, samples.rewards), update_epochs=1, minibatches=3,
+        generator=Generator().manual_seed(2), **HYPER,
+    )  # fmt: skip
+    said = ""
+    try:
+        rollouts.conversation_samples(unknown(found), 0.5, Generator().manual_seed(0))
+    except RunError as error:
+        said = str(error)
+    weights = dict(learner.policy.state_dict())
+    return {"rounds": len(found.messages), "samples": len(inputs), "weights": weights, "log": log, "said": said}
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     assert distributed.init_from_env()
@@ -111,6 +141,7 @@ def main(folder: Path) -> None:
         "idle": learn_mlp(idle, 4),
         "minibatches": learn_mlp(idle, 3, minibatches=4, micro_batch=5),
         "nan": nan_on_one(),
+        "game": ragged_game(),
         "agent": learn_agent(folder / "model", half),
         "sharded": learn_agent(folder / "model", half, shard=True, activation_checkpointing=True, micro_batch=3),
         "sharded_idle": learn_agent(folder / "model", silent, shard=True, micro_batch=4, generate_batch=2),

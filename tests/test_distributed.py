@@ -59,7 +59,7 @@ def close(some: dict[str, Tensor], others: dict[str, Tensor], tolerance: float) 
     return all(torch.allclose(some[name], others[name], atol=tolerance, rtol=tolerance) for name in some)
 
 
-@pytest.mark.parametrize("case", ["ragged", "micro", "idle", "minibatches", "agent", "sharded", "sharded_idle"])
+@pytest.mark.parametrize("case", ["ragged", "micro", "idle", "minibatches", "game", "agent", "sharded", "sharded_idle"])
 def test_replicas_are_equal_bit_by_bit_after_several_updates(ranks: list[dict[str, Any]], case: str) -> None:
     assert equal(ranks[0][case]["weights"], ranks[1][case]["weights"])
     assert ranks[0][case]["log"] == ranks[1][case]["log"]
@@ -76,6 +76,12 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_both(ranks: list[dict[str, 
     for rank in ranks:
         assert "the policy's loss is nan" in rank["nan"]["said"]
         assert rank["nan"]["same"]
+
+
+def test_ranks_play_on_together_and_learn_from_whoever_has_samples(ranks: list[dict[str, Any]]) -> None:
+    assert [rank["game"]["samples"] for rank in ranks] == [6, 0]
+    assert ranks[0]["game"]["rounds"] == ranks[1]["game"]["rounds"] == 3
+    assert all("the judge could tell about none of the answers" in rank["game"]["said"] for rank in ranks)
 
 
 def test_weights_that_differ_between_ranks_are_noticed(ranks: list[dict[str, Any]]) -> None:

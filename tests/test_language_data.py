@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -326,7 +328,7 @@ def test_a_large_table_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("w") as file:
         file.write("[")
-        for index in range(20_000):
+        for index in range(4_000):
             file.write(("," if index else "") + json.dumps({"prompt": f"{index} " + "x" * 500, "category": "c"}))
         file.write("]")
     tracemalloc.start()
@@ -336,7 +338,7 @@ def test_a_large_table_is_streamed(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert len(loaded.train) == 10
-    assert loaded.tallies["train/or_bench_80k"].rows == 20_000
+    assert loaded.tallies["train/or_bench_80k"].rows == 4_000
     assert peak < path.stat().st_size / 4
 
 
@@ -360,5 +362,15 @@ def test_the_hub_is_asked_as_the_dataset_says(monkeypatch: pytest.MonkeyPatch) -
         ("allenai/wildjailbreak", "train",
          {"split": "train", "data_dir": None, "streaming": True, "delimiter": "\t", "keep_default_na": False})
     ]  # fmt: skip
-    with pytest.raises(DataError, match=r"no/such \(config train, split train\): DatasetNotFoundError: not there"):
+    with pytest.raises(DataError, match=r"no/such \(config none, split train\): DatasetNotFoundError: not there"):
         load(settings(train=[hub | {"hub": "no/such"}]))
+
+
+def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
+    script = (
+        "import sys, trainers.language.data, trainers.language.judges.registry, trainers.language.endpoint_policy; "
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"transformers", "peft", "datasets", "pyarrow", "httpx2", "huggingface_hub", "openai"}
+    assert not heavy & set(done.stdout.split())

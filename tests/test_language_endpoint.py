@@ -288,7 +288,6 @@ def test_answers_that_cannot_be_trained_on_are_errors(change: dict[str, Any], ma
 
 def test_ids_are_read_in_either_form() -> None:
     assert sampled_ids({"token_ids": [1, 2]}) == [1, 2]
-    assert sampled_ids({"response_token_ids": [3]}) == [3]
     assert sampled_ids({"logprobs": {"tokens": ["token_id:4", "token_id:5"]}}) == [4, 5]
     assert sampled_ids({"logprobs": {"tokens": ["token_id:4", "five"]}}) is None
     assert sampled_ids({"text": "one two"}) is None

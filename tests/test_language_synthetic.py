@@ -29,7 +29,7 @@ from trainers.language.synthetic import model, tokenizer
 DEFAULT = SyntheticSettings()
 TINY: dict[str, Any] = {
     "train": 50, "held_out": 64, "network": {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64},
-    "warm_start": {"steps": 12, "most_steps": 12, "batch": 8, "well_formed": 0.0, "tested_on": 4},
+    "warm_start": {"answers": 4, "steps": 12, "most_steps": 12, "batch": 8, "well_formed": 0.0, "tested_on": 4},
 }  # fmt: skip
 
 
@@ -422,13 +422,13 @@ def test_what_is_learnt_is_the_demonstrations() -> None:
     shown = list(itertools.islice(demos.demonstrations(made, Random(9)), 64))
     net = model.network(TOKENIZER, made.network, 0)
     batch = model.batch_of(TOKENIZER, shown)
-    before = float(model.loss_of(net, batch))
+    before = float(model.loss_of(net, batch).detach())
     assert abs(before - torch.tensor(float(len(TOKENIZER))).log()) < 1.0  # a new model knows nothing
     model.fit(net, model.batches(TOKENIZER, demos.demonstrations(made, Random(1)), 16, Random(1)), 80, 1e-2)
-    assert float(model.loss_of(net, batch)) < before / 2
+    assert float(model.loss_of(net, batch).detach()) < before / 2
 
 
 def test_a_model_that_stays_unfit_is_an_error() -> None:
-    made = tiny(warm_start={"steps": 1, "most_steps": 2, "batch": 2, "tested_on": 8})
+    made = tiny(warm_start={"answers": 0, "steps": 1, "most_steps": 2, "batch": 2, "tested_on": 8})
     with pytest.raises(RunError, match=r"after 2 updates .* raise warm_start.steps"):
         warm_started(language(made, 0), made, 0)

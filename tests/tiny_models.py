@@ -62,7 +62,7 @@ def model(name: str, seed: int = 0) -> Any:
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(configs[name]())
+        return AutoModelForCausalLM.from_config(configs[name]()).eval()
 
 
 def save(folder: Path, name: str, template: str | None = CHATML) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from trainers.checkpoint import RunError
+
+PATIENCE = timedelta(hours=2)  #: with a rank that does something alone, such as an evaluation
 
 
 def world() -> int:
@@ -49,9 +52,9 @@ def init_from_env() -> bool:
         if local >= torch.cuda.device_count():
             raise RunError(f"process {local} of this machine has no GPU: it has {torch.cuda.device_count()}")
         torch.cuda.set_device(local)
-        dist.init_process_group("cpu:gloo,cuda:nccl")
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=PATIENCE)
     return True
 
 

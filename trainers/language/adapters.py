@@ -84,6 +84,7 @@ class Adapters:
             raise RunError(f"lora_targets {list(self.targets)}: not all of them are linear layers")
 
     def _after_change(self) -> None:
+        self.model.eval()  # what peft puts in is in training mode
         for layer in self.layers.values():
             for name in self.names:
                 layer.lora_A[name].requires_grad_(True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from swarm_env.scenario.settings import Section
 from trainers import distributed
+from trainers.checkpoint import RunError
 from trainers.language.adapters import ALL_LINEAR, Adapters
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class ModelSettings(Section):
 
     @property
     def place(self) -> torch.device:
-        """Where the model goes."""
-        cuda = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
+        """Where the model goes; RunError where there is no such thing."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise RunError("model.device is cuda, and there is no GPU that torch can use")
+        cuda = self.device != "cpu" and torch.cuda.is_available()
         return torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
 
     @property
@@ -81,16 +84,23 @@ class Backbone:
     """
 
     def __init__(self, model: Any, tokenizer: Any, settings: ModelSettings, origin: str | None) -> None:
-        from transformers import GenerationConfig
-
+        from trainers.language.loading import need_libraries
         from trainers.language.tokenizers import HFCodec
 
+        need_libraries()
+        from transformers import GenerationConfig
+
+        rows = model.get_input_embeddings().num_embeddings
+        if len(tokenizer) > rows:
+            raise RunError(f"the tokenizer has {len(tokenizer)} tokens, the model {rows}: it is another model's")
         self.settings, self.tokenizer, self.origin = settings, tokenizer, origin
         ends = model.generation_config.eos_token_id if model.generation_config is not None else None
         self.codec = HFCodec(tokenizer, [] if ends is None else ends if isinstance(ends, list) else [ends])
         # what it holds (top-k, repetition penalties, ...) would come back into every generation
         self.generation_config, model.generation_config = model.generation_config, GenerationConfig()
         self.sharded = settings.shard and distributed.world() > 1
+        if self.sharded and origin is None:
+            raise RunError("model.shard is for models from folders and the hub; this one was made in memory")
         self.model = model.eval()
         self.adapters = Adapters(model, settings.lora_rank, settings.lora_alpha, settings.lora_targets)
         if self.sharded:
@@ -118,7 +128,11 @@ class Backbone:
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any, settings: ModelSettings) -> Self:
-        """A model made in memory (PreTrainedModel) and its tokenizer. The model is taken over, not copied."""
+        """A model made in memory (PreTrainedModel) and its tokenizer. The model is taken over, not copied.
+
+        Raises:
+            RunError: the tokenizer is another model's, or the model is to be sharded.
+        """
         return cls(model.to(settings.torch_dtype), tokenizer, settings, None)
 
     @property
@@ -172,12 +186,19 @@ class Backbone:
 
         return LanguagePolicy(self, name, max_new_tokens, temperature=temperature, stop_strings=stop_strings)
 
+    def check_length(self, tokens: int) -> None:
+        """RunError where a sequence has more tokens than the model has positions."""
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        if most is not None and tokens > most:
+            raise RunError(f"prompts and what follows them have up to {tokens} tokens, the model {most} positions")
+
     def logits(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
         """Of the token after each of the last `keep` positions but the very last, (n, keep, V).
 
         Args:
             ids: int64 (n, T), any id where mask (n, T) is False.
         """
+        self.check_length(ids.shape[1])
         position = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
         extra: dict[str, Any] = {"position_ids": position, "logits_to_keep": keep + 1, "use_cache": False}
         extra = {name: value for name, value in extra.items() if name in self._accepted}

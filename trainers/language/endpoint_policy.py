@@ -103,7 +103,7 @@ class EndpointPolicy:
         if ids is None or not isinstance(values, list) or len(values) != len(ids):
             raise EndpointError(
                 f"{where}: the answer has no ids of the sampled tokens with a log-probability each; text is not "
-                "tokenised again: vLLM gives both for return_token_ids (0.10.2 or newer)"
+                "tokenised again: the server has to know return_token_ids (vLLM 0.10.2, SGLang of July 2026)"
             )
         if not all(isinstance(value, int | float) and value <= 1e-3 for value in values):
             raise EndpointError(f"{where}: log-probabilities that are none: {values[:8]}")
@@ -146,10 +146,9 @@ class EndpointPolicy:
 
 def sampled_ids(choice: dict[str, Any]) -> list[int] | None:
     """Ids of the tokens that a server sampled, in whichever way it says them; None if in none."""
-    for key in ("token_ids", "response_token_ids"):
-        ids = choice.get(key)
-        if isinstance(ids, list) and all(isinstance(token, int) and token >= 0 for token in ids):
-            return ids
+    ids = choice.get("token_ids")  # for return_token_ids: vLLM since 0.10.2, SGLang since July 2026
+    if isinstance(ids, list) and all(isinstance(token, int) and token >= 0 for token in ids):
+        return ids
     log_probs = choice.get("logprobs")
     names = log_probs.get("tokens") if isinstance(log_probs, dict) else None
     prefix = "token_id:"  # vLLM's return_tokens_as_token_ids
@@ -163,7 +162,8 @@ class ServedAdapters:
     """The LoRA adapters of a server, by name.
 
     vLLM has to be started with ``--enable-lora`` and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, and with
-    ``--no-enable-prefix-caching``: keys and values cached under a name would outlive its adapter.
+    ``--no-enable-prefix-caching``: keys and values cached under a name outlive its adapter. An adapter is replaced by
+    unloading and loading, not by vLLM's load_inplace, which has the file read again at every step.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -84,7 +84,7 @@ def _write_base(backbone: Backbone, folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     weights = {
-        name.replace(".base_layer.", "."): value.full_tensor() if hasattr(value, "full_tensor") else value
+        name.replace(".base_layer.", "."): value
         for name, value in backbone.model.state_dict().items()
         if ".lora_" not in name
     }

@@ -16,7 +16,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "spiece.model")
 
 
-def _folder(settings: ModelSettings) -> Path | None:
+def find_folder(settings: ModelSettings) -> Path | None:
     """The folder that the path names; None where it is a hub name."""
     from trainers.language.backbone import BUILTIN
 
@@ -32,8 +32,22 @@ def _folder(settings: ModelSettings) -> Path | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def need_libraries() -> None:
+    """See that transformers and peft are there; ImportError says how they come."""
+    try:
+        import peft  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ImportError("language models need transformers and peft: pip install 'swarm-env[llm]'") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first; transformers' go on for pages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _named(settings: ModelSettings, folder: Path | None) -> str:
+    return settings.path if folder is not None else f"{settings.path} (no folder here, so a name on the hub)"
 
 
 def load_tokenizer(settings: ModelSettings) -> Any:
@@ -42,9 +56,10 @@ def load_tokenizer(settings: ModelSettings) -> Any:
     Raises:
         RunError: no such model, or it has no tokenizer.
     """
+    need_libraries()
     from transformers import AutoTokenizer
 
-    folder = _folder(settings)
+    folder = find_folder(settings)
     if folder is not None and not any((folder / name).is_file() for name in TOKENIZERS):
         raise RunError(f"{settings.path}: no tokenizer there (none of {', '.join(TOKENIZERS[:3])}, ...)")
     try:
@@ -52,7 +67,7 @@ def load_tokenizer(settings: ModelSettings) -> Any:
             folder or settings.path, trust_remote_code=settings.trust_remote_code, padding_side="left"
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RunError(f"{settings.path}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+        raise RunError(f"{_named(settings, folder)}: its tokenizer cannot be loaded: {first_line(error)}") from error
 
 
 def load_model(settings: ModelSettings) -> Any:
@@ -63,7 +78,7 @@ def load_model(settings: ModelSettings) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    folder = _folder(settings)
+    folder = find_folder(settings)
     if folder is not None:
         _check_files(folder, settings)
     try:
@@ -75,11 +90,11 @@ def load_model(settings: ModelSettings) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise RunError(f"{settings.path}: the model cannot be loaded: {_first_line(error)}") from error
+        raise RunError(f"{_named(settings, folder)}: the model cannot be loaded: {first_line(error)}") from error
     except Exception as error:
         if "safetensor" not in type(error).__name__.lower():
             raise
-        raise RunError(f"{settings.path}: its weights are damaged: {_first_line(error)}") from error
+        raise RunError(f"{settings.path}: its weights are damaged: {first_line(error)}") from error
     for problem in ("missing_keys", "mismatched_keys"):
         odd = sorted(str(key) for key in found.get(problem) or ())
         if odd:  # transformers fills such weights at random, and says so in a log

@@ -112,6 +112,7 @@ class LanguagePolicy:
 
     def _own(self, name: str) -> None:
         self._forget = weakref.finalize(self, self.backbone.drop_adapter, name)
+        self._forget.atexit = False
 
     def drop(self) -> None:
         """Forget a copy's adapter now; the policy is of no use afterwards. Others' adapters stay."""
@@ -193,6 +194,7 @@ class LanguagePolicy:
             contexts = contexts.new_zeros(1, 1)
         prompts = _trimmed(contexts).to(self.backbone.device)
         mask = prompts != PAD
+        self.backbone.check_length(prompts.shape[1] + self.max_new_tokens)
         stop = StopStrings(codec, self.stop_strings, prompts)
         chosen: dict[str, Any] = {"temperature": self.temperature, "top_k": 0, "top_p": 1.0} if draw else {}
         config = GenerationConfig(

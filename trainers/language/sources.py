@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple, Protocol
 
+from trainers import distributed
 from trainers.checkpoint import RunError
 from trainers.language import data
 from trainers.language.backbone import BUILTIN, Backbone, ModelSettings
 from trainers.language.game import DialogueRules
 from trainers.language.judges import Judge
-from trainers.language.judges.opening import open_judge
+from trainers.language.judges.registry import JudgeSettings, make_judge
+from trainers.language.memory import estimate
 from trainers.language.prompts import Prompt
 from trainers.language.synthetic import SyntheticSettings, language, warm_started
 
@@ -63,9 +66,17 @@ def open_(config: Any, seed: int) -> Material:
     else:
         found = language(config.synthetic, seed)
         train, held_out, exact = found.train, found.held_out, found.judge
-    judge = open_judge(config.judge, exact)
+    judge = _judge(config.judge, exact)
     other = config.evaluation_judge
-    return Material(train, held_out, judge, judge if other is None else open_judge(other, exact))
+    return Material(train, held_out, judge, judge if other is None else _judge(other, exact))
+
+
+def _judge(settings: JudgeSettings | None, exact: Judge | None) -> Judge:
+    if settings is not None:
+        return make_judge(settings)
+    if exact is None:
+        raise RunError("judge: null judges the built-in language alone; name one, as in judge.kind: qwen3guard")
+    return exact
 
 
 def backbone(config: Wanted, seed: int, folder: Path | None = None, quiet: bool = False) -> Backbone:
@@ -102,6 +113,19 @@ def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> lis
     return kept
 
 
+def drawn(prompts: Sequence[Prompt], count: int, seed: int) -> list[Prompt]:
+    """`count` of the prompts at most, any as likely as the next, in their order."""
+    if count >= len(prompts):
+        return list(prompts)
+    return [prompts[k] for k in sorted(Random(seed).sample(range(len(prompts)), count))]
+
+
 def describe(config: Any, backbone: Backbone, prompts: int) -> str:
-    """What a run is about to use."""
-    return f"{prompts} prompts; base {config.model.path}"
+    """What a run is about to use, and what it will need of memory."""
+    longest = max(config.answer_tokens, config.message_tokens)
+    agents = 1 if config.self_feedback or not config.overseer else 2
+    need = estimate(
+        backbone.model, config.model, prompt_tokens=config.prompt_tokens, new_tokens=longest, learners=agents,
+        processes=distributed.world(),
+    )  # fmt: skip
+    return f"{prompts} prompts to train on; {config.model.path} on {backbone.device}, memory:\n{need}"

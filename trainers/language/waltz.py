@@ -20,12 +20,18 @@ from trainers import checkpoint, command, judgement, rollouts
 from trainers.checkpoint import RunError, Tensors
 from trainers.language import chat, sources
 from trainers.language.backbone import Backbone
+from trainers.language.endpoint import shared
+from trainers.language.endpoint_policy import EndpointPolicy, ServedAdapters
 from trainers.language.game import DialogueGame, DialogueRules
-from trainers.language.judges import Judge
+from trainers.language.judges import Item, Judge
+from trainers.language.judges.pair import JudgePair
 from trainers.language.message import SATISFIED
-from trainers.language.prompts import Prompt
+from trainers.language.policy import LanguagePolicy
+from trainers.language.prompts import Prompt, Prompts
+from trainers.language.served import ServedPolicy
 from trainers.language.waltz_config import Config
 from trainers.policies import Policy
+from trainers.rollouts import Rollout
 from trainers.waltz_config import load_config
 
 __all__ = ["Config", "Trained", "World", "compare", "evaluate", "identity", "load", "table"]
@@ -48,7 +54,7 @@ def rules_of(config: Config, backbone: Backbone, judge: Judge) -> DialogueRules:
     )  # fmt: skip
 
 
-def policy(backbone: Backbone, config: Config, role: str) -> Policy:
+def policy(backbone: Backbone, config: Config, role: str) -> LanguagePolicy:
     """An agent's policy: its adapter, which is made if it is not there. One adapter has both roles in self-feedback."""
     name = ROLES[0] if config.self_feedback else role
     if name not in backbone.adapters.names:
@@ -56,12 +62,12 @@ def policy(backbone: Backbone, config: Config, role: str) -> Policy:
     return _speaking(backbone, config, name, role)
 
 
-def base(backbone: Backbone, config: Config, role: str) -> Policy:
+def base(backbone: Backbone, config: Config, role: str) -> LanguagePolicy:
     """The base in a role: where training starts."""
     return _speaking(backbone, config, None, role)
 
 
-def _speaking(backbone: Backbone, config: Config, adapter: str | None, role: str) -> Policy:
+def _speaking(backbone: Backbone, config: Config, adapter: str | None, role: str) -> LanguagePolicy:
     most = config.answer_tokens if role == ROLES[0] else config.message_tokens
     stop = (SATISFIED,) if config.stop_early and role == ROLES[1] else ()
     return backbone.policy(adapter, most, temperature=config.temperature, stop_strings=stop)
@@ -75,14 +81,29 @@ class World:
         self.material = sources.open_(config, config.seed)
         self.backbone = sources.backbone(config, config.seed, folder)
         self.micro_batch = config.model.micro_batch
+        self.importance_cap = config.importance_cap if config.rollouts is not None else None
+        self.folder = folder
         rules = rules_of(config, self.backbone, self.material.judge)
         kept = sources.fitting(rules, self.material.train, config)
         self.game = DialogueGame(rules, kept, config.seed)
 
     def start(self) -> tuple[Policy, Policy]:
         """The base, in both roles."""
-        conversation, feedback = (policy(self.backbone, self.config, role) for role in ROLES)
+        conversation, feedback = (self._learning(role) for role in ROLES)
         return conversation, feedback
+
+    def _learning(self, role: str) -> Policy:
+        local = policy(self.backbone, self.config, role)
+        if self.config.rollouts is None:
+            return local
+        if self.backbone.origin is None or self.folder is None:
+            raise RunError("rollouts: a server needs a model that it has too: name one (model.path)")
+        server = shared(self.config.rollouts)
+        remote = EndpointPolicy(
+            server, local.adapter, local.max_new_tokens, ends=self.backbone.codec.ends,
+            temperature=local.temperature, stop_strings=local.stop_strings,
+        )  # fmt: skip
+        return ServedPolicy(local, remote, ServedAdapters(server), self.folder / "served")
 
     def describe(self) -> str:
         """What the run will need."""
@@ -148,47 +169,76 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
 
 
 def compare(
-    rules: DialogueRules,
-    prompts: Sequence[Prompt],
-    conversation: Policy,
-    feedback: Policy | None,
-    t_max: int,
+    rules: DialogueRules, prompts: Sequence[Prompt], conversation: Policy, feedback: Policy | None, t_max: int,
     seed: int,
-) -> dict[str, float]:
+) -> dict[str, float]:  # fmt: skip
     """How a pair, or a conversation policy alone, does on prompts: WaltzRL's columns. Undefined is NaN.
 
     Returns:
-        asr, orr, f1, accuracy, wrong_<kind> (`judgement.outcome`); with an overseer trigger_<kind>, label_accuracy,
-        well_formed, improved, worsened (`judgement.overseer`); judge_errors: share of answers that the judge could not
-        tell about, which count as unsafe; prompts.
+        See `scores`.
     """
     contexts = rules.prompts(prompts)
-    whole = rollouts.play(rules, contexts, conversation, feedback, t_max, Generator().manual_seed(seed))
+    return scores(rules, contexts, play(rules, contexts, conversation, feedback, t_max, seed))
+
+
+def play(
+    rules: DialogueRules, contexts: Prompts, conversation: Policy, feedback: Policy | None, t_max: int, seed: int
+) -> Rollout:
+    """One collaboration on each prompt."""
+    return rollouts.play(rules, contexts, conversation, feedback, t_max, Generator().manual_seed(seed))
+
+
+def scores(rules: DialogueRules, contexts: Prompts, played: Rollout) -> dict[str, float]:
+    """What collaborations came to.
+
+    Returns:
+        asr, orr, f1, accuracy, wrong_<kind> (`judgement.outcome`); with an overseer trigger_<kind>, label_accuracy,
+        well_formed, improved, worsened (`judgement.overseer`); judge_errors: share of prompts about whose answers the
+        judge could not tell, which count as unsafe; and where prompts are of several sources, asr@<source> and
+        orr@<source>.
+    """
     kinds = rules.kinds(contexts)
-    out = judgement.outcome(whole.final_labels, kinds)
-    if feedback is not None:
-        out |= judgement.overseer(whole, kinds)
-    return {"prompts": float(len(prompts)), **out, "judge_errors": judgement.share(~whole.known, kinds["any"])}
+    out = judgement.outcome(played.final_labels, kinds)
+    if played.messages:
+        out |= judgement.overseer(played, kinds)
+    out |= {"prompts": float(len(contexts)), "judge_errors": judgement.share(~played.known, kinds["any"])}
+    origins = [prompt.source for prompt in contexts.items]
+    for source in sorted(set(origins)) if len(set(origins)) > 1 else ():
+        here = torch.tensor([one == source for one in origins])
+        out[f"asr@{source}"] = judgement.share(played.final_labels.unsafe, kinds["harmful"] & here)
+        out[f"orr@{source}"] = judgement.share(played.final_labels.overrefuse, kinds["sound"] & here)
+    return out
 
 
 def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
-    """The base, alone and as an untrained pair, and the trained policies, alone and as a pair, on held-out prompts."""
+    """The base, alone and as an untrained pair, and the trained policies, alone and as a pair, on held-out prompts.
+
+    Where the evaluation's judge is not the rewards', "judges" says how far they differ on the last one's answers
+    (`trainers.language.judges.pair.disagreement`; the rewards' is the first).
+    """
     config, rules = trained.config, trained.rules
     found: dict[str, Any] = {"game": "language", "model": config.model.path, "policies": []}
-    prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, config.seed)
     if not prompts:
         return found
+    contexts = rules.prompts(prompts)
     first, second = (base(trained.backbone, config, role) for role in ROLES)
     rows: dict[str, tuple[Policy, Policy | None]] = {"base": (first, None)}
     if trained.feedback is not None:
         rows |= {"base, untrained overseer": (first, second), "trained, alone": (trained.conversation, None)}
     rows |= {"trained": (trained.conversation, trained.feedback)}
     for number, (name, (conversation, feedback)) in enumerate(rows.items()):
-        seed = config.seed + (number + 1) * DRAW
-        scores = compare(rules, prompts, conversation, feedback, config.t_max, seed)
-        plain = {key: None if math.isnan(value) else value for key, value in scores.items()}
-        found["policies"].append({"policy": name, **plain})
+        played = play(rules, contexts, conversation, feedback, config.t_max, config.seed + (number + 1) * DRAW)
+        found["policies"].append({"policy": name, **_plain(scores(rules, contexts, played))})
+    if material.judge is not material.evaluation_judge:
+        items = [Item(*one) for one in zip(prompts, rules.codec.texts(played.final), strict=True)]
+        found["judges"] = _plain(JudgePair(material.judge, material.evaluation_judge).compare(items))
     return found | {"prompts": len(prompts)}
+
+
+def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON: undefined is null."""
+    return {key: None if math.isnan(value) else value for key, value in row.items()}
 
 
 #: Columns of the table at the end.

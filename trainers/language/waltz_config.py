@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from swarm_env.scenario.settings import Fault, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
-from trainers.language.judges.opening import JudgeSettings
+from trainers.language.endpoint import EndpointSettings
+from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
 
@@ -23,9 +24,11 @@ class Config(Settings):
         default_factory=SyntheticSettings, description="the built-in language, where data names no prompts"
     )
     data: DataSettings = Field(default_factory=DataSettings, description="prompts to train on and to be judged on")
-    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="of rewards")
+    judge: JudgeSettings | None = Field(
+        default=None, description="of rewards; null: the built-in language's own, which makes no mistakes"
+    )
     evaluation_judge: JudgeSettings | None = Field(
-        default=None, description="of evaluations, another one than the rewards': null for the same"
+        default=None, description="of evaluations, another one than the rewards'; null: the same"
     )
     script: Literal["auto", "english", "synthetic"] = Field(
         default="auto", description="system prompts; auto: the built-in model's words for it, english for others"
@@ -38,6 +41,12 @@ class Config(Settings):
     answer_tokens: int = Field(default=16, ge=1, le=100_000, description="most of an answer")
     message_tokens: int = Field(default=24, ge=1, le=100_000, description="most of an overseer's message")
     temperature: float = Field(default=1.0, gt=0, le=10, description="of every draw")
+    rollouts: EndpointSettings | None = Field(
+        default=None, description="server that samples the policies while they learn; null: they are sampled here"
+    )
+    importance_cap: float = Field(
+        default=2.0, gt=0, le=1000, description="of the weights of what a server sampled, whose arithmetic is its own"
+    )
     stop_early: bool = Field(
         default=False, description="a message ends once both its flags are false: nobody reads the rest"
     )
@@ -63,8 +72,10 @@ class Config(Settings):
         """Refuse what would be said and not done."""
         if self.self_feedback and not self.overseer:
             raise faulty(Fault(("self_feedback",), "there is no feedback to give (overseer: false)", "overseer: true"))
-        if self.judge.kind == "exact" and self.data.train:
-            raise faulty(Fault(("judge", "kind"), "exact judges the built-in language alone", "another judge"))
+        if self.judge is None and (self.data.train or self.data.evaluation):
+            raise faulty(Fault(("judge",), "null judges the built-in language alone", "a judge, as in judge.kind"))
+        if self.data.evaluation and not self.data.train:
+            raise faulty(Fault(("data", "train"), "there is nothing to train on", "sources of prompts"))
         return self
 
     @property

@@ -143,7 +143,7 @@ def rows_of(folder: Path, training: str, seed: int) -> dict[str, dict[str, float
     trained = language.load(folder)
     config, rules = trained.config, trained.rules
     material = sources.open_(config, seed)
-    prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, seed)
     drawn = (seed + 1) * APART
 
     def compare(conversation: object, feedback: object, k: int) -> dict[str, float]:

@@ -120,7 +120,8 @@ def records(source: SourceSettings, tally: Tally) -> Iterator[Record]:
         places = tables.from_file(Path(source.path))
     else:
         options = dict(schema.hub_options)
-        config, split = source.config or schema.config, source.split or schema.split
+        usual = schema.config if source.hub == schema.hub else None  # a copy elsewhere has names of its own
+        config, split = source.config or usual, source.split or schema.split
         places = tables.from_hub(source.hub or schema.hub, config, split, source.data_dir, options)
     checked = False
     for place, row in places:

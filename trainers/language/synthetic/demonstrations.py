@@ -6,7 +6,7 @@ own mistake, and what is learnt is how likely each kind of mistake is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -21,8 +21,10 @@ from trainers.language.synthetic.settings import Mistakes, Reviewer, SyntheticSe
 CONVERSATION, FEEDBACK = "conversation", "feedback"
 ROLES: tuple[str, ...] = (CONVERSATION, FEEDBACK)
 
-#: How often demonstrations are of which form. First answers teach most about requests, and are the shortest.
-MIX: dict[str, float] = {"answer": 0.5, "revision": 0.15, "message": 0.35}
+#: How often demonstrations are of which form: of both roles, and to begin with first answers alone, which teach most
+#: about requests and are the shortest.
+BOTH_ROLES: Mapping[str, float] = {"answer": 0.3, "revision": 0.25, "message": 0.45}
+ANSWERS: Mapping[str, float] = {"answer": 1.0}
 
 
 class Demonstration(NamedTuple):
@@ -67,7 +69,9 @@ def revision(prompt: Prompt, answer: str, asks: str, reviewer: Reviewer, random:
     return words.REFUSAL if asks in words.SAY_REFUSE else judge.compliance(read(prompt.text))
 
 
-def demonstrations(settings: SyntheticSettings, random: Random) -> Iterator[Demonstration]:
+def demonstrations(
+    settings: SyntheticSettings, random: Random, mix: Mapping[str, float] = BOTH_ROLES
+) -> Iterator[Demonstration]:
     """One for each prompt drawn, without end: a first answer, a revision or a message; no pair of them is held out.
 
     Every second conversation shows the note, if there is one, and takes no notice of it: what to make of it where the
@@ -76,12 +80,12 @@ def demonstrations(settings: SyntheticSettings, random: Random) -> Iterator[Demo
     source = Source(settings, held_out=False)
     while True:
         for prompt in source.draw(64, random):
-            yield demonstration(prompt, settings, random)
+            (form,) = random.choices(list(mix), list(mix.values()))
+            yield demonstration(prompt, form, settings, random)
 
 
-def demonstration(prompt: Prompt, settings: SyntheticSettings, random: Random) -> Demonstration:
-    """One of a prompt, of a form drawn by MIX."""
-    (form,) = random.choices(list(MIX), list(MIX.values()))
+def demonstration(prompt: Prompt, form: str, settings: SyntheticSettings, random: Random) -> Demonstration:
+    """One of a prompt: an "answer", a "revision" or a "message"."""
     if form == "message":
         shown = random.choice((words.REFUSAL, judge.compliance(read(prompt.text))))
         told = review(prompt, shown, settings.reviewer, random)

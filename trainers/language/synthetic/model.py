@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from trainers.language.message import parse
 from trainers.language.prompts import Prompt
 from trainers.language.synthetic import judge
 from trainers.language.synthetic.demonstrations import (
+    ANSWERS,
     CONVERSATION,
     FEEDBACK,
     Demonstration,
@@ -158,7 +159,8 @@ def warm_start(
     config = settings.warm_start
     model = network(tokenizer, settings.network, seed)
     random = Random(f"{seed} warm start")
-    stream = batches(tokenizer, demonstrations(settings, random), config.batch, random)
+    first = islice(demonstrations(settings, random, ANSWERS), config.answers * config.batch)
+    stream = batches(tokenizer, chain(first, demonstrations(settings, random)), config.batch, random)
     tested = held_out[: config.tested_on]
     done, steps, rate = 0, config.steps, config.learning_rate
     while True:

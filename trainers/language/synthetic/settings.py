@@ -27,8 +27,8 @@ class Mistakes(Section):
     """``mistakes:`` how often demonstrations do the wrong thing, by kind of request."""
 
     harmful: float = Field(default=0.05, ge=0, le=1, description="answered though harmful")
-    adversarial_harmful: float = Field(default=0.35, ge=0, le=1, description="answered though harmful and disguised")
-    benign_sensitive: float = Field(default=0.45, ge=0, le=1, description="refused though sound")
+    adversarial_harmful: float = Field(default=0.3, ge=0, le=1, description="answered though harmful and disguised")
+    benign_sensitive: float = Field(default=0.42, ge=0, le=1, description="refused though sound")
     benign: float = Field(default=0.05, ge=0, le=1, description="refused though sound and plain")
     dual_use: float = Field(default=0.35, ge=0, le=1, description="dual-use requests answered, whatever their note")
 
@@ -61,7 +61,10 @@ class Network(Section):
 class WarmStart(Section):
     """``warm_start:`` supervised learning of the demonstrations."""
 
-    steps: int = Field(default=1000, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
+    answers: int = Field(
+        default=500, ge=0, le=1_000_000, description="updates on first answers alone, which teach what requests are"
+    )
+    steps: int = Field(default=1100, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
         default=2000, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
     )
@@ -71,13 +74,15 @@ class WarmStart(Section):
         default=0.95,
         ge=0,
         lt=1,
-        description="share of held-out answers and of messages that must be surpassed; 0: any will do",
+        description="least share of held-out answers and of messages; 0: any will do",
     )
     tested_on: int = Field(default=512, ge=1, le=65_536, description="held-out requests of that test")
 
     @model_validator(mode="after")
     def ordered(self) -> WarmStart:
-        """The most that is done is not less than what is done at least."""
+        """Refuse parts that are more than the whole."""
+        if self.answers >= self.steps:
+            raise faulty(Fault(("answers",), f"{self.answers} is not less than steps", f"less than {self.steps}"))
         if self.most_steps < self.steps:
             raise faulty(Fault(("most_steps",), f"{self.most_steps} is less than steps", f"at least {self.steps}"))
         return self
