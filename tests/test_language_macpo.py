@@ -14,24 +14,24 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from swarm_env import cli  # noqa: E402
-from tests import tiny_models  # noqa: E402
-from tests.language_macpo_runs import SMALL  # noqa: E402
-from tests.macpo_runs import contents  # noqa: E402
-from trainers import contrastive, macpo, preference_sets  # noqa: E402
-from trainers.checkpoint import RunError  # noqa: E402
-from trainers.contrastive import Agent  # noqa: E402
-from trainers.language import macpo_report  # noqa: E402
-from trainers.language.codec import PAD, Turn  # noqa: E402
-from trainers.language.macpo import Dialogue, agent_of  # noqa: E402
-from trainers.language.macpo_config import Config  # noqa: E402
-from trainers.language.macpo_export import export, preferences  # noqa: E402
-from trainers.language.macpo_prompts import Asked  # noqa: E402
-from trainers.language.macpo_report import Answered, judged, repetition, shape  # noqa: E402
-from trainers.language.prompts import Prompt  # noqa: E402
-from trainers.language.synthetic.judge import ExactJudge, appropriate, inappropriate  # noqa: E402
-from trainers.macpo import Trainer, load_config  # noqa: E402
-from trainers.macpo_config import Contrast  # noqa: E402
+from swarm_env import cli
+from tests import tiny_models
+from tests.language_macpo_runs import SMALL
+from tests.macpo_runs import contents
+from trainers import contrastive, macpo, preference_sets, weak_to_strong
+from trainers.checkpoint import RunError
+from trainers.contrastive import Agent
+from trainers.language import macpo_report
+from trainers.language.codec import PAD, Turn
+from trainers.language.macpo import Dialogue, agent_of
+from trainers.language.macpo_config import Config
+from trainers.language.macpo_export import export, preferences
+from trainers.language.macpo_prompts import Asked
+from trainers.language.macpo_report import Answered, judged, repetition, shape
+from trainers.language.prompts import Prompt
+from trainers.language.synthetic.judge import ExactJudge, appropriate, inappropriate
+from trainers.macpo import Trainer, load_config
+from trainers.macpo_config import Contrast
 
 ROOT = Path(__file__).resolve().parent.parent
 HH = ROOT / "tests" / "fixtures" / "language" / "hh_rlhf.jsonl"
@@ -193,7 +193,9 @@ def test_right_and_wrong_long_and_short() -> None:
     found = judged(ExactJudge(), answered)
     assert (found["accuracy"], found["asr"], found["orr"]) == (0.5, 0.5, 0.5)
     assert found["wrong_benign"] == found["wrong_overt"] == 0.5
-    disguised = answered[1]._replace(asked=answered[1].asked._replace(prompt=harmful._replace(kind="adversarial_harmful")))
+    disguised = answered[1]._replace(
+        asked=answered[1].asked._replace(prompt=harmful._replace(kind="adversarial_harmful"))
+    )
     assert judged(ExactJudge(), [*answered, disguised])["asr"] == pytest.approx(2 / 3)
     unknown = [each._replace(asked=each.asked._replace(labelled=False)) for each in answered]
     assert math.isnan(judged(ExactJudge(), unknown)["asr"])
@@ -243,6 +245,11 @@ def test_sets_are_the_texts_that_were_learnt_from(whole: Path) -> None:
     assert [row["chosen"][0]["content"] for row in rows] == game.texts(kept["chosen"], "student")
     asked = game.pool.at(game.halves()[1])
     assert [row["prompt"][-1]["content"] for row in rows] == [item.prompt.text for item in asked]
+
+
+def test_a_run_among_language_models_governs_no_market(whole: Path) -> None:
+    with pytest.raises(RunError, match="was trained in game language: its policies answer no proposals"):
+        weak_to_strong.load(whole)
 
 
 def test_wrong_settings_are_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

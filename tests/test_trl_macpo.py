@@ -124,7 +124,11 @@ def test_exported_sets_load_in_trl(run: Path, name: str, tmp_path: Path) -> None
     from datasets import load_dataset, load_from_disk
 
     path = export(run, 1, "student", tmp_path / name)
-    data: Any = load_dataset("json", data_files=str(path), split="train") if name.endswith(".jsonl") else load_from_disk(str(path))
+    data: Any = (
+        load_dataset("json", data_files=str(path), split="train")
+        if name.endswith(".jsonl")
+        else load_from_disk(str(path))
+    )
     rows = list(data)
     assert rows == preferences(run, 1, "student")
     assert loss_of(trainer_of(rows[:4], tmp_path / "out", 1)) > 0

@@ -15,11 +15,13 @@ from torch import Generator, Tensor
 
 import swarm_env
 from swarm_env import Scenario
+from swarm_env.scenario.settings import load_settings
 from trainers import checkpoint, command, governed, judgement
 from trainers.checkpoint import RunError
 from trainers.contrastive import answers
 from trainers.games.live import Proposals
 from trainers.games.market import MarketGame, MarketRules, populations
+from trainers.macpo import Which
 from trainers.macpo_market_config import MIX, Config, load_config
 from trainers.policies import MLPPolicy
 from trainers.preference_sets import vote
@@ -86,9 +88,12 @@ def load(folder: str | os.PathLike[str], which: str = "student") -> Trained:
     """A policy of a finished run, see `names_of`.
 
     Raises:
-        RunError: no such file there, a damaged one, one of another run or layout. ValueError: no such policy.
+        RunError: no such file there, a damaged one, one of another run, game or layout. ValueError: no such policy.
         ScenarioError: as for `load_config`.
     """
+    played = load_settings(Which, Path(folder) / "config.yaml").game
+    if played != "market":
+        raise RunError(f"{folder}: was trained in game {played}: its policies answer no proposals")
     config = load_config(Path(folder) / "config.yaml")
     if which not in names_of(config):
         raise ValueError(f"{folder}: has no policy {which!r}; allowed: {', '.join(names_of(config))}")

@@ -10,6 +10,9 @@ Deviations from the paper and its released code (the loop's are in `trainers.mac
 - Answers go from agent to agent as text, and are tokenised anew by whoever hears them; what an agent said itself stays
   the ids that it said. An answer that was cut at `max_new_tokens` reaches others with an end.
 - The confidence loss of Burns et al. is of a binary decision: a text has none, and there is no such baseline here.
+- Small models need other weights (defaults of `macpo_config`): DPO's beta .2 and gamma 4 for .1 and .2; negative twins
+  that are taught for several epochs, since after one they say one thing to every prompt; a student that starts from
+  labels of all teachers, since one that starts from the first one's finds nobody else's answers as likely.
 - Beyond the paper: rounds do not begin with agents whose answers are malformed (`gate`).
 """
 
@@ -254,7 +257,7 @@ def game(config: Config, folder: Path | None = None) -> Dialogue:
         raise RunError("macpo: runs in one process; leave torchrun away, and model.shard false")
     if config.hard_negatives and config.contrast.gamma == 0:
         _LOG.warning(
-            "macpo: contrast.gamma is 0: DPO without its SFT term made every agent of our trials say things without "
-            "form or sense; docs/macpo.md has the figures"
+            "macpo: contrast.gamma is 0: without its SFT term DPO may lower the chosen answers too, as long as the "
+            "rejected fall faster, until nothing that is said has form or sense"
         )
     return Dialogue(config, folder)

@@ -19,6 +19,7 @@ class Student(Fit):
     """``student:``."""
 
     epochs: int = Field(default=5, ge=1, le=10_000, description="passes over the answers of the positive policy")
+    negative_epochs: int = Field(default=4, ge=1, le=10_000, description="likewise of its negative twin, from there")
     learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
 
@@ -30,6 +31,7 @@ class Teachers(TeacherFit):
         json_schema_extra={"allowed": "a list of `count` folders or hub names"},
     )  # fmt: skip
     epochs: int = Field(default=6, ge=1, le=10_000, description="passes over the answers of the positive policy")
+    negative_epochs: int = Field(default=6, ge=1, le=10_000, description="likewise of its negative twin, from there")
     learning_rate: float = Field(default=5e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
     @field_validator("models", mode="before")
@@ -42,6 +44,10 @@ class Teachers(TeacherFit):
 class LanguageContrast(Contrast):
     """``contrast:``."""
 
+    beta: float = Field(default=0.2, gt=0, le=100, description="of DPO; published: 0.1")
+    gamma: float = Field(
+        default=4.0, ge=0, le=100, description="weight of the SFT term on chosen answers; published: 0.2"
+    )
     reference: Literal["base", "initial", "previous"] = Field(
         default="base",
         description="policy that DPO compares with: the base, adapters off (released code); of round 0; of the round "
@@ -64,7 +70,7 @@ class BuiltIn(Section):
 
 
 class Config(MacpoSettings):
-    """The defaults are the published method on the built-in language; what is beyond it says so."""
+    """The published method, with what small models of the built-in language need in its place: see the descriptions."""
 
     game: Literal["language"] = Field(default="language", description="what is played")
     model: ModelSettings = Field(default_factory=ModelSettings, description="the student's base, and all adapters")
@@ -77,6 +83,9 @@ class Config(MacpoSettings):
     )
     teachers: Teachers = Field(default_factory=Teachers, description="the weak ones")
     student: Student = Field(default_factory=Student, description="the strong one")
+    weak_labels: Literal["first", "mixed", "majority"] = Field(
+        default="mixed", description="who labels for the student's start: teacher 1 (published), any by chance, most"
+    )
     contrast: LanguageContrast = Field(default_factory=LanguageContrast, description="what happens in each round")
     gate: float = Field(
         default=0.95, ge=0, le=1, description="least share of well-formed answers with which rounds start"
