@@ -248,7 +248,7 @@ def test_sets_are_the_texts_that_were_learnt_from(whole: Path) -> None:
 
 
 def test_a_run_among_language_models_governs_no_market(whole: Path) -> None:
-    with pytest.raises(RunError, match="was trained in game language: its policies answer no proposals"):
+    with pytest.raises(RunError, match="was trained in the language game and governs no market"):
         weak_to_strong.load(whole)
 
 

@@ -93,7 +93,7 @@ def load(folder: str | os.PathLike[str], which: str = "student") -> Trained:
     """
     played = load_settings(Which, Path(folder) / "config.yaml").game
     if played != "market":
-        raise RunError(f"{folder}: was trained in game {played}: its policies answer no proposals")
+        raise RunError(f"{folder}: was trained in the {played} game and governs no market; see its evaluation.json")
     config = load_config(Path(folder) / "config.yaml")
     if which not in names_of(config):
         raise ValueError(f"{folder}: has no policy {which!r}; allowed: {', '.join(names_of(config))}")

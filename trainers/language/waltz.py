@@ -217,7 +217,7 @@ def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
     (`trainers.language.judges.pair.disagreement`; the rewards' is the first).
     """
     config, rules = trained.config, trained.rules
-    found: dict[str, Any] = {"game": "language", "model": config.model.path, "policies": []}
+    found: dict[str, Any] = {"game": "language", "scenario": "dialogue", "model": config.model.path, "policies": []}
     prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, config.seed)
     if not prompts:
         return found
@@ -233,7 +233,7 @@ def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
     if material.judge is not material.evaluation_judge:
         items = [Item(*one) for one in zip(prompts, rules.codec.texts(played.final), strict=True)]
         found["judges"] = _plain(JudgePair(material.judge, material.evaluation_judge).compare(items))
-    return found | {"prompts": len(prompts)}
+    return found | {"episodes": len(prompts)}
 
 
 def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
@@ -251,4 +251,4 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
 
 def table(results: dict[str, Any]) -> Table:
     """What a run's evaluation found."""
-    return command.table_of(results, f"{results['model']}: {results.get('prompts', 0)} held-out prompts", COLUMNS)
+    return command.table_of(results, f"{results['model']}: {results.get('episodes', 0)} held-out prompts", COLUMNS)
