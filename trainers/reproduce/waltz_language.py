@@ -34,11 +34,10 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "single": ("overseer=false", f"stage2.steps={STEPS}"),
     "frozen": (f"stage1.steps={STEPS}", "stage2.steps=0"),
     "self_feedback": ("self_feedback=true",),
-    "single_note": ("overseer=false", f"stage2.steps={STEPS}", "actor_sees=note"),
     "variant_L": ("stage1.variant=L", "stage2.variant=L"),
 }
 #: Trained where there is nothing that the overseer alone sees.
-SYMMETRIC = ("waltz", "single", "self_feedback")
+SYMMETRIC = ("waltz", "single")
 #: For a look at whether all of it works.
 QUICK = (
     "batch=16", "stage1.steps=2", "eval_prompts=32", "synthetic.train=200", "synthetic.held_out=64",
@@ -51,7 +50,6 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("1 base", "waltz", "base"),
     ("2 base + safeguard", "waltz", "base + safeguard"),
     ("3 single-policy RL", "single", "trained"),
-    ("3b single-policy RL that sees the note", "single_note", "trained"),
     ("4 single-policy RL + safeguard", "single", "trained + safeguard"),
     ("5 untrained collaboration", "waltz", "untrained collaboration"),
     ("6 oracle labels, template advice", "waltz", "oracle labels"),
