@@ -55,6 +55,7 @@ RECORDS: dict[str, type] = {
     "relations": types.Relation,
     "pairs": types.Pair,
     "assessments": types.Assessment,
+    "links": types.Link,
     "history": types.Past,
 }
 
