@@ -28,9 +28,10 @@ from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
-FORMAT = 3  #: of a snapshot
-#: The tables that the future depends on; outcomes and deals say what the last step did.
-MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in ("outcomes", "deals"))
+FORMAT = 4  #: of a snapshot
+#: What the future does not depend on: what the last step did, and working memory.
+PASSING: tuple[str, ...] = ("outcomes", "deals", "shown", "assessments", "links")
+MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)
 
 
 class MarketVectorEnv:
@@ -322,10 +323,12 @@ def _compile(
                 f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
                 "batch must agree in agents, contacts, learners, slots, and in collusion and security control being on"
             )
+    if len(compiled) == 1:  # no copies: a large market's tables are most of what it takes
+        return first, first.scene, first.initial, np.zeros(num_envs, dtype=np.int64)
     scene = Scene(*(_stack(list(parts)) for parts in zip(*(each.scene for each in compiled), strict=True)))
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
     which = np.array([distinct[keys[id(source)]] for source in sources], dtype=np.int64)
-    return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
+    return first, scene, initial, which
 
 
 def _learning(compiled: Compiled) -> list[int]:

@@ -47,6 +47,7 @@ RECORDS: dict[str, type] = {
     "edges": types.Edge,
     "rows": types.Row,
     "agents": types.Agent,
+    "shown": types.Shown,
     "books": types.Book,
     "proposals": types.Proposal,
     "outcomes": types.Outcome,

@@ -104,6 +104,8 @@ def _find_targets(market: Market) -> None:
 def _decide_source(market: Market, source: int, target: int) -> None:
     """An agent all of whose links count, once a search has come by it."""
     here = market.assessments[source]
+    if here.state == OPEN and not gains(market, source, target):
+        here.state = DECIDED  # and with all that follow it would gain less
     far = here.level >= market.params.security_min_chain_length - 1
     if far and here.state == OPEN and here.own == here.outs:
         here.state = DECIDED

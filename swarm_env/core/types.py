@@ -70,8 +70,19 @@ class Seat:
 class Edge:
     """One contact as the scenario's network has it: a directed edge. Index: contact."""
 
-    peer: int  # the other agent
-    back: int  # the contact in the other direction
+    peer: Short  # the other agent
+    back: Short  # the contact in the other direction
+
+
+class Shown:
+    """An agent as its contacts see it. Index: agent.
+
+    By itself, as these are read in no order: in a large market the rest of `Agent` would be fetched along with it.
+    """
+
+    reputation: Annotated[np.float32, ()]
+    frozen: Annotated[np.float32, ()]
+    visibility: float
 
 
 class Scratch:
@@ -82,8 +93,6 @@ class Scratch:
     conduct: Tiny
     answered: bool  # whether the proposal this agent made got an answer
     accepted: bool  # the answer
-    shown_reputation: Annotated[np.float32, ()]  # as its contacts see it
-    shown_frozen: Annotated[np.float32, ()]
 
 
 class Agent:
@@ -300,6 +309,7 @@ class State(NamedTuple):
 
     rows: NDArray[Any]  # (B,) Row
     agents: NDArray[Any]  # (B, N) Agent
+    shown: NDArray[Any]  # (B, N) Shown
     books: NDArray[Any]  # (B, N) Book
     proposals: NDArray[Any]  # (B, N) Proposal
     outcomes: NDArray[Any]  # (B, N) Outcome, or (B/DESK rounded up, 1) if nobody looks
@@ -320,6 +330,7 @@ class Market(NamedTuple):
     edges: Any  # (E,)
     row: Any
     agents: Any  # (N,); and so on, as in State
+    shown: Any
     books: Any
     proposals: Any
     outcomes: Any
@@ -351,6 +362,7 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         scene.edges[row.params],
         row,
         state.agents[b],
+        state.shown[b],
         state.books[b],
         state.proposals[b],
         state.outcomes[desk],
