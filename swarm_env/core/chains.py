@@ -61,15 +61,23 @@ def rank(market: Market) -> None:
 
 @rule
 def link(market: Market) -> None:
-    """Every agent's links: whom it had dealings accepted by, those that count against itself first, and by whose."""
-    work, links = market.assessments, market.links
+    """Every agent's links: whom it had dealings accepted by, those that count against itself first."""
     for i in range(len(market.agents)):
-        work[i].own, work[i].outs, work[i].ins = 0, 0, 0
-    for i in range(len(market.agents)):
+        work = market.assessments[i]
+        work.outs = 0
         _link_own(market, i)
-        work[i].own = work[i].outs
+        work.own = work.outs
         if market.books[i].judged > 0:
             _link_settled(market, i)
+
+
+@rule
+def link_back(market: Market) -> None:
+    """And whose it accepted."""
+    work, links = market.assessments, market.links
+    for i in range(len(market.agents)):
+        work[i].ins = 0
+    for i in range(len(market.agents)):
         start = market.seats[i].start
         for n in range(start, start + work[i].outs):
             peer = links[n].onto

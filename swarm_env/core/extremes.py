@@ -21,6 +21,7 @@ from swarm_env.core.chains import (
     NO_BIT,
     ONE_BIT,
     gains,
+    link_back,
     raise_source,
     raise_target,
     spread,
@@ -35,11 +36,12 @@ FAR_OFF = 2**30  #: more than any distance
 
 @rule
 def find(market: Market) -> int:
-    """Raise the threats of laundering; ranks and links must be known.
+    """Raise the threats of laundering; ranks and `chains.link` must be known.
 
     Returns how many agents it lists from which `chains.search` must still search.
     """
     work = market.assessments
+    link_back(market)
     _clear(market)
     _find_targets(market)
     for i in range(len(market.agents)):
