@@ -75,9 +75,7 @@ def play(
     answers, labels = [Turn(rows, given, first)], [game.judge(contexts, first.tokens)]
     messages: list[Message] = []
     final, revisions = first.tokens.clone(), torch.zeros(n, dtype=torch.long)
-    drafts: list[
-        Tensor
-    ] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
+    drafts: list[Tensor] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
     advice: list[Tensor] = []
     for t in range(t_max if feedback is not None else 0):
         assert feedback is not None

@@ -63,8 +63,9 @@ class MarketVecEnv(VecEnv):
 
     Observations are float32 (slots, F): views that stay as they are during the next step, and are overwritten by the
     one after it. SB3 reads the last observations once more when it has the next ones, and its buffers copy what they
-    are given; copy what you keep for longer. Rewards, float32 (slots,), and dones are fresh arrays. Actions are whole numbers (slots, heads), MultiDiscrete; illegal
-    choices become noops. `env_method("action_masks")` gives MaskablePPO its flat bool masks (M,).
+    are given; copy what you keep for longer. Rewards, float32 (slots,), and dones are fresh arrays. Actions are whole
+    numbers (slots, heads), MultiDiscrete; illegal choices become noops. `env_method("action_masks")` gives MaskablePPO
+    its flat bool masks (M,).
 
     Episodes end by truncation, never by termination. In the step that ends one, a slot's info has
     ``TimeLimit.truncated`` (True), ``terminal_observation`` (F,), ``episode`` {"r", "l", "t"} as SB3's Monitor writes

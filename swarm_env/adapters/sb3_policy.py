@@ -83,7 +83,7 @@ class _Heads:
         return (logs - mean).sum(dim=1)
 
     def sample(self) -> Tensor:
-        """(n, heads) a choice each: the first whose weight and those before it exceed a uniform share of all weights."""
+        """(n, heads) a choice each: the first up to which the weights exceed a uniform share of their sum."""
         weights, sums, _ = self._settled()
         shares = torch.rand_like(sums) * BELOW_ONE  # below all weights, or a masked last choice could be drawn
         at, head, parts = 0, 0, []

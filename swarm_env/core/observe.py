@@ -244,7 +244,7 @@ def _write_info(market: Market, i: int, out: Any) -> None:
 
 
 def observer(ahead: Any) -> Any:
-    """A rule that shows every learner what it sees; ahead: rule (market, i), called before agent i is shown anything."""
+    """A rule that shows every learner what it sees; ahead: rule (market, i), called before agent i is shown it."""
 
     @rule
     def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any) -> None:
