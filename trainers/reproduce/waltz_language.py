@@ -22,6 +22,7 @@ from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = Path(__file__).resolve().parents[2] / "research" / "notes" / "waltz_language_results.md"
+PROMPTS = 1_500  #: held-out ones that a row is judged on
 LABELLED = 2_000  #: answers of the base that a guard has learnt from
 APART = 2**24  #: between the draws of two seeds
 
@@ -34,14 +35,13 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "single": ("overseer=false", f"stage2.steps={STEPS}"),
     "frozen": (f"stage1.steps={STEPS}", "stage2.steps=0"),
     "self_feedback": ("self_feedback=true",),
-    "single_note": ("overseer=false", f"stage2.steps={STEPS}", "actor_sees=note"),
     "variant_L": ("stage1.variant=L", "stage2.variant=L"),
 }
 #: Trained where there is nothing that the overseer alone sees.
-SYMMETRIC = ("waltz", "single", "self_feedback")
+SYMMETRIC = ("waltz", "single")
 #: For a look at whether all of it works.
 QUICK = (
-    "batch=16", "stage1.steps=2", "eval_prompts=32", "synthetic.train=200", "synthetic.held_out=64",
+    "batch=16", "stage1.steps=2", "synthetic.train=200", "synthetic.held_out=64",
     "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20", "synthetic.warm_start.well_formed=0",
     "synthetic.network.hidden=16",
 )  # fmt: skip
@@ -51,7 +51,6 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("1 base", "waltz", "base"),
     ("2 base + safeguard", "waltz", "base + safeguard"),
     ("3 single-policy RL", "single", "trained"),
-    ("3b single-policy RL that sees the note", "single_note", "trained"),
     ("4 single-policy RL + safeguard", "single", "trained + safeguard"),
     ("5 untrained collaboration", "waltz", "untrained collaboration"),
     ("6 oracle labels, template advice", "waltz", "oracle labels"),
@@ -72,7 +71,7 @@ Scores = Mapping[str, float | None]
 
 def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
     """Trainings that make their base, and those that start from it."""
-    extra = ("game=language", *(QUICK if quick else ()))
+    extra = ("game=language", "eval_prompts=0", *(QUICK if quick else ()))
     first: list[Job] = []
     second: list[Job] = []
     for world, overrides in WORLDS.items():
@@ -143,7 +142,7 @@ def rows_of(folder: Path, training: str, seed: int) -> dict[str, dict[str, float
     trained = language.load(folder)
     config, rules = trained.config, trained.rules
     material = sources.open_(config, seed)
-    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, seed)
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), PROMPTS, seed)
     drawn = (seed + 1) * APART
 
     def compare(conversation: object, feedback: object, k: int) -> dict[str, float]:
