@@ -15,6 +15,8 @@ from pathlib import Path
 STUDIES: dict[str, str] = {
     "waltz": "trainers.reproduce.waltz",
     "macpo": "trainers.reproduce.macpo",
+    "macpo_language": "trainers.reproduce.macpo_language",
+    "waltz_language": "trainers.reproduce.waltz_language",
     "compare": "trainers.reproduce.compare",
 }
 
