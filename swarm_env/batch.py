@@ -177,7 +177,7 @@ class MarketVectorEnv:
             self._view, self._spare = self._spare, self._view
         parts = self._scene, self.state_tables, self._view
         self._each(lambda lo, hi: step.advance_unchecked(*parts, chosen, lo, hi))
-        rewards = self._view.reward.astype(kind)
+        rewards: NDArray[Any] = self._view.reward.astype(kind)
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
         self._steps_left -= 1

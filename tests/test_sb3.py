@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor
 import swarm_env
 from swarm_env.adapters.choices import shares as choices_shares
 from swarm_env.adapters.sb3 import MarketVecEnv
+from swarm_env.adapters.sb3_buffer import MarketRolloutBuffer, MaskedRolloutBuffer
 from swarm_env.adapters.sb3_policy import Heads, MarketPolicy, MaskedHeads, MaskedMarketPolicy
 from trainers import evaluation
 
@@ -197,6 +198,24 @@ def test_attributes_methods_and_evaluation_as_sb3_asks_for_them() -> None:
     with pytest.raises(ValueError, match=r"shape \(3, 7\); they must be \(14,"):
         venv.step(np.zeros((3, 7)))
     venv.close()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "buffer"),
+    [(PPO, MarketPolicy, MarketRolloutBuffer), (MaskablePPO, MaskedMarketPolicy, MaskedRolloutBuffer)],
+)
+def test_our_buffers_give_what_sb3s_give(algorithm: Any, policy: Any, buffer: Any) -> None:
+    trained = []
+    for chosen in (None, buffer):
+        model = algorithm(
+            policy, MarketVecEnv(short(), 2), n_steps=10, batch_size=50, n_epochs=2, seed=3, rollout_buffer_class=chosen
+        )
+        trained.append(weights(model.learn(140)))
+    assert trained[0] == trained[1]
+    assert isinstance(model.rollout_buffer, buffer)
+    samples = next(model.rollout_buffer.get(30))
+    assert samples.actions.shape == (30, 7)
+    assert samples.returns.shape == samples.old_values.shape == (30,)
 
 
 def test_the_policies_heads_are_those_of_sb3_in_one_table() -> None:

@@ -44,7 +44,7 @@ class MarketRolloutBuffer(RolloutBuffer):
     """SB3's rollout buffer; arguments as there. For observations and actions that are arrays."""
 
     def _get_samples(self, batch_inds: NDArray[np.int64], env: Any = None) -> RolloutBufferSamples:
-        return RolloutBufferSamples(*_gather(self, batch_inds, NAMES))
+        return RolloutBufferSamples._make(_gather(self, batch_inds, NAMES))
 
 
 class MaskedRolloutBuffer(MaskableRolloutBuffer):
@@ -52,4 +52,4 @@ class MaskedRolloutBuffer(MaskableRolloutBuffer):
 
     def _get_samples(self, batch_inds: NDArray[np.int64], env: Any = None) -> MaskableRolloutBufferSamples:  # type: ignore[override]
         *parts, masks = _gather(self, batch_inds, (*NAMES, "action_masks"))
-        return MaskableRolloutBufferSamples(*parts, masks.reshape(-1, self.mask_dims))
+        return MaskableRolloutBufferSamples._make([*parts, masks.reshape(-1, self.mask_dims)])

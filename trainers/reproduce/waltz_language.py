@@ -42,7 +42,7 @@ SYMMETRIC = ("waltz", "single")
 #: For a look at whether all of it works.
 QUICK = (
     "batch=16", "stage1.steps=2", "synthetic.train=200", "synthetic.held_out=64",
-    "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20", "synthetic.warm_start.well_formed=0",
+    "synthetic.warm_start.answers=5", "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20", "synthetic.warm_start.well_formed=0",
     "synthetic.network.hidden=16",
 )  # fmt: skip
 
