@@ -200,6 +200,7 @@ def test_attributes_methods_and_evaluation_as_sb3_asks_for_them() -> None:
     venv.close()
 
 
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be a short one
 @pytest.mark.parametrize(
     ("algorithm", "policy", "buffer"),
     [(PPO, MarketPolicy, MarketRolloutBuffer), (MaskablePPO, MaskedMarketPolicy, MaskedRolloutBuffer)],

@@ -16,11 +16,11 @@ from trainers.reproduce import waltz_language as study
 def test_every_row_is_trained_and_every_training_starts_from_its_seed_s_base(tmp_path: Path) -> None:
     first, second = study.plan(3, False, tmp_path)
     assert {name for _, name, _ in study.ROWS} == set(study.TRAININGS)
-    assert {job.name for job in first} == {f"{world}_waltz" for world in study.WORLDS}
+    assert {job.name for job in first} == {"asymmetric_waltz"}
+    assert len({*first, *second}) == 3 * len(study.RUNS)
     assert {(job.trainer, job.seed) for job in (*first, *second)} == {("waltz", seed) for seed in range(3)}
     for job in second:
-        world = job.name.partition("_")[0]
-        assert f"model={tmp_path / f'{world}_waltz_seed{job.seed}' / 'model'}" in job.overrides
+        assert f"model={tmp_path / f'asymmetric_waltz_seed{job.seed}' / 'model'}" in job.overrides
         assert job.config().script == "synthetic"
     symmetric = [job for job in (*first, *second) if job.name.startswith("symmetric")]
     assert {job.config().synthetic.dual_use for job in symmetric} == {0.0}
@@ -47,8 +47,7 @@ def test_a_guard_learns_what_is_unsafe_from_labels() -> None:
 
 
 def test_the_whole_of_it_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "WORLDS", {"asymmetric": ()})
-    monkeypatch.setattr(study, "TRAININGS", {name: study.TRAININGS[name] for name in ("waltz", "single")})
+    monkeypatch.setattr(study, "RUNS", study.RUNS[:2])
     monkeypatch.setattr(study, "PROMPTS", 24)
     monkeypatch.setattr(study, "LABELLED", 24)
     (written,) = study.study(tmp_path, 1, 1, quick=True)

@@ -29,7 +29,7 @@ APART = 2**24  #: between the draws of two seeds
 #: What the overseer alone sees, or does not: name -> overrides.
 WORLDS: dict[str, tuple[str, ...]] = {"asymmetric": (), "symmetric": ("synthetic.dual_use=0",)}
 STEPS = 100  #: updates of either training of one policy alone: as many as both stages have
-#: Trainings -> overrides of configs/waltz_language.yaml; the first one makes the base that the others start from.
+#: Trainings -> overrides of configs/waltz_language.yaml.
 TRAININGS: dict[str, tuple[str, ...]] = {
     "waltz": (),
     "single": ("overseer=false", f"stage2.steps={STEPS}"),
@@ -37,13 +37,16 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "self_feedback": ("self_feedback=true",),
     "variant_L": ("stage1.variant=L", "stage2.variant=L"),
 }
-#: Trained where there is nothing that the overseer alone sees.
-SYMMETRIC = ("waltz", "single")
+#: What is trained where; the first makes the base of its seed.
+RUNS: tuple[tuple[str, str], ...] = (
+    ("asymmetric", "waltz"), ("asymmetric", "single"), ("asymmetric", "variant_L"), ("symmetric", "waltz"),
+    ("symmetric", "single"), ("asymmetric", "self_feedback"), ("asymmetric", "frozen"),
+)  # fmt: skip
 #: For a look at whether all of it works.
 QUICK = (
-    "batch=16", "stage1.steps=2", "synthetic.train=200", "synthetic.held_out=64",
-    "synthetic.warm_start.answers=5", "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20", "synthetic.warm_start.well_formed=0",
-    "synthetic.network.hidden=16",
+    "batch=16", "stage1.steps=2", "synthetic.train=200", "synthetic.held_out=64", "synthetic.network.hidden=16",
+    "synthetic.warm_start.answers=5", "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20",
+    "synthetic.warm_start.well_formed=0",
 )  # fmt: skip
 
 #: Heading, training, row of its scores.
@@ -70,21 +73,18 @@ Scores = Mapping[str, float | None]
 
 
 def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
-    """Trainings that make their base, and those that start from it."""
-    extra = ("game=language", "eval_prompts=0", *(QUICK if quick else ()))
-    first: list[Job] = []
-    second: list[Job] = []
-    for world, overrides in WORLDS.items():
-        for name in TRAININGS if world == "asymmetric" else SYMMETRIC:
-            settings = (*extra, *overrides, *TRAININGS[name])
-            if quick:
-                settings = tuple(one.replace(f"={STEPS}", "=2") for one in settings) + (
-                    ("stage2.steps=2",) if "stage2" not in " ".join(TRAININGS[name]) else ()
-                )
-            for seed in range(seeds):
-                made = jobs.Job(f"{world}_waltz", "waltz", (), seed).folder(out) / sources.MODEL
-                own = () if name == "waltz" else (f"model={made}", "script=synthetic")
-                (first if name == "waltz" else second).append(Job(f"{world}_{name}", "waltz", (*settings, *own), seed))
+    """Trainings that make a seed's base, and those that start from it."""
+    first, second = [], []
+    for world, name in RUNS:
+        settings = ["game=language", "eval_prompts=0", *(QUICK if quick else ()), *WORLDS[world], *TRAININGS[name]]
+        if quick:
+            settings = [one.replace(f"={STEPS}", "=2") for one in settings]
+            settings += [] if any("stage2" in one for one in TRAININGS[name]) else ["stage2.steps=2"]
+        for seed in range(seeds):
+            made = Job("asymmetric_waltz", "waltz", (), seed).folder(out) / sources.MODEL
+            own = [] if (world, name) == RUNS[0] else [f"model={made}", "script=synthetic"]
+            job = Job(f"{world}_{name}", "waltz", (*settings, *own), seed)
+            (second if own else first).append(job)
     return first, second
 
 
