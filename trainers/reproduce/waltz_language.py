@@ -74,7 +74,8 @@ Scores = Mapping[str, float | None]
 
 def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
     """Trainings that make a seed's base, and those that start from it."""
-    first, second = [], []
+    first: list[Job] = []
+    second: list[Job] = []
     for world, name in RUNS:
         settings = ["game=language", "eval_prompts=0", *(QUICK if quick else ()), *WORLDS[world], *TRAININGS[name]]
         if quick:
