@@ -110,8 +110,8 @@ class World:
         return sources.describe(self.config, self.backbone, len(self.game.items))
 
     def keep(self, folder: Path) -> None:
-        """The built-in base, which is nowhere else."""
-        if self.backbone.origin is None:
+        """The built-in base, which is nowhere else; a run that was killed early has it already, and has loaded it."""
+        if self.backbone.origin is None and not (folder / sources.MODEL).exists():
             self.backbone.export(folder / sources.MODEL, None)
 
     def state(self) -> Tensors:
