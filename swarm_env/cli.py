@@ -12,7 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from swarm_env.engine.options import add_options
+from swarm_env.engine.options import add_options, refuse_options
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -159,17 +159,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings in YAML (configs/ppo.yaml has the defaults)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--seed", type=int, help="seed of weights, draws and markets")
+    parser.add_argument("--seeds", type=int, metavar="N", help="train with N seeds, from the first on, a folder each")
     parser.add_argument("--out", metavar="FOLDER", help="the run's folder, new or empty (default: one below runs/)")
     parser.add_argument("--resume", metavar="RUN", help="go on in a run's folder, from its newest checkpoint")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser)
     parser.set_defaults(command=_train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from importlib import import_module
 
+    if arguments.seeds is None:
+        refuse_options(arguments, "--seeds")
     try:
-        trainer = import_module(f"trainers.{arguments.algorithm}")
+        trainer = import_module("trainers.seeds" if arguments.seeds is not None else f"trainers.{arguments.algorithm}")
     except ModuleNotFoundError as error:
         raise ImportError(f"swarm train needs {error.name}: pip install 'swarm-env[train]'") from error
     code: int = trainer.main(arguments)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from swarm_env.engine import fingerprint
-from swarm_env.engine.job import EngineError, Job
+from swarm_env.engine.job import KINDS, EngineError, Job, warm_up
 from swarm_env.engine.pool import DIED, DONE, READY, Event
 from swarm_env.engine.worker import compute, settle
 
@@ -68,9 +68,10 @@ def _reach(address: str) -> None:
 class _Actor:
     """A worker; lives in a process of its own."""
 
-    def introduce(self, packages: Sequence[str]) -> tuple[str, dict[str, str]]:
+    def introduce(self, kind: str) -> tuple[str, dict[str, str]]:
         settle()
-        return fingerprint.introduce(packages)
+        warm_up(kind)
+        return fingerprint.introduce(KINDS[kind].packages)
 
     def compute(self, jobs: Sequence[Job]) -> Any:
         return compute(jobs)
@@ -86,8 +87,8 @@ class RayPool:
         EngineError: a node without the package, or with another version or other code than the driver's.
     """
 
-    def __init__(self, ray: ModuleType, size: int | None, packages: Sequence[str]) -> None:
-        self.ray, self.size, self.packages = ray, size, tuple(packages)
+    def __init__(self, ray: ModuleType, size: int | None, kind: str) -> None:
+        self.ray, self.size, self.kind = ray, size, kind
         self._number, self._stillborn = 0, 0
         self._actors: dict[int, Any] = {}
         self._asked: dict[Any, tuple[int, str]] = {}  # reference -> worker, READY or DONE
@@ -96,6 +97,7 @@ class RayPool:
 
     def _check_nodes(self) -> None:
         """Ask each node what it has, before any job: by functions that travel whole, for it may have no swarm_env."""
+        packages = KINDS[self.kind].packages
         cloudpickle = import_module("ray.cloudpickle")
         cloudpickle.register_pickle_by_value(fingerprint)
         try:
@@ -103,10 +105,10 @@ class RayPool:
             by_node = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
             nodes = [node for node in self.ray.nodes() if node["Alive"]]
             asked = [
-                ask.options(scheduling_strategy=by_node(node_id=node["NodeID"], soft=False)).remote(self.packages)
+                ask.options(scheduling_strategy=by_node(node_id=node["NodeID"], soft=False)).remote(packages)
                 for node in nodes
             ]
-            ours = fingerprint.about(self.packages)
+            ours = fingerprint.about(packages)
             for node, reference in zip(nodes, asked, strict=True):
                 name = node["NodeManagerAddress"]
                 try:
@@ -126,7 +128,7 @@ class RayPool:
         while len(self._actors) < size:
             actor = self.ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor).remote()
             self._actors[self._number] = actor
-            self._asked[actor.introduce.remote(self.packages)] = self._number, READY
+            self._asked[actor.introduce.remote(self.kind)] = self._number, READY
             self._number += 1
 
     @property

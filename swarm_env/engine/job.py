@@ -36,15 +36,20 @@ class Kind(NamedTuple):
 
     run: str  # "module:function": takes a list of jobs that a plan groups together, returns their results in order
     packages: tuple[str, ...]  # whose code the results depend on
+    warm: str = ""  # "module:function": called once by each worker before its first job, so that no job pays for it
 
 
-_OURS = ("swarm_env",)
+_OURS, _BOTH = ("swarm_env",), ("swarm_env", "trainers")
+_PLAYS = "swarm_env.evaluation.paired:warm"
 #: Every kind of job.
 KINDS: dict[str, Kind] = {
-    "paired": Kind("swarm_env.evaluation.paired:run_jobs", _OURS),  # a cell of a sweep or an arm of a study, on a seed
-    "evaluate": Kind("swarm_env.evaluation.units:run_jobs", (*_OURS, "trainers")),  # a policy in a scenario on a seed
-    "train": Kind("trainers.reproduce.jobs:run_jobs", (*_OURS, "trainers")),  # a training run, into its folder
-    "judge": Kind("trainers.reproduce.judging:run_jobs", (*_OURS, "trainers")),  # a trained run's scores, into a file
+    "paired": Kind(
+        "swarm_env.evaluation.paired:run_jobs", _OURS, _PLAYS
+    ),  # a cell of a sweep or an arm of a study, on a seed
+    "evaluate": Kind("swarm_env.evaluation.units:run_jobs", _BOTH, _PLAYS),  # a policy in a scenario on a seed
+    "train": Kind("trainers.reproduce.jobs:run_jobs", _BOTH),  # a training run, into its folder
+    "judge": Kind("trainers.reproduce.waltz:run_jobs", _BOTH),  # a trained run's scores, into a file
+    "compare": Kind("trainers.reproduce.compare:run_jobs", _BOTH),  # a seed's trainings, into a file
 }
 
 
@@ -63,6 +68,10 @@ class Plan(Protocol):
 
     def job(self, index: int) -> Job:
         """The job of that number, from 0."""
+        ...
+
+    def title(self, index: int) -> str:
+        """What people call it."""
         ...
 
     def groups(self, indices: Iterable[int], most: int) -> Iterator[list[int]]:
@@ -89,6 +98,10 @@ class Kept(Protocol):
         """Make what was added safe from a power cut."""
         ...
 
+    def failed(self, index: int) -> None:
+        """A job could not be done."""
+        ...
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal data, equal text."""
@@ -107,6 +120,17 @@ def fingerprint(kind: str) -> str:
 
 def runner(kind: str) -> Callable[[Sequence[Job]], list[Any]]:
     """The function that computes jobs of a kind."""
-    module, _, name = KINDS[kind].run.partition(":")
-    found: Callable[[Sequence[Job]], list[Any]] = getattr(import_module(module), name)
+    found: Callable[[Sequence[Job]], list[Any]] = _named(KINDS[kind].run)
     return found
+
+
+def warm_up(kind: str) -> None:
+    """Import, compile and load what jobs of a kind need."""
+    runner(kind)
+    if KINDS[kind].warm:
+        _named(KINDS[kind].warm)()
+
+
+def _named(text: str) -> Any:
+    module, _, name = text.partition(":")
+    return getattr(import_module(module), name)

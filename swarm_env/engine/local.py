@@ -13,20 +13,21 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from swarm_env.engine.fingerprint import introduce
-from swarm_env.engine.job import EngineError, Job
+from swarm_env.engine.job import KINDS, EngineError, Job, warm_up
 from swarm_env.engine.pool import DIED, DONE, READY, Event
 from swarm_env.engine.worker import THREADS, Outcome, compute, died, settle
 
 STILLBORN = 3  #: workers in a row that end before they are ready: then something is wrong with all of them
 
 
-def _serve(pipe: Connection, packages: Sequence[str]) -> None:
+def _serve(pipe: Connection, kind: str) -> None:
     """The life of a worker."""
     settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers itself
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     try:
-        pipe.send(introduce(packages))
+        warm_up(kind)
+        pipe.send(introduce(KINDS[kind].packages))
         while True:
             pipe.send(compute(pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the driver has gone
@@ -59,8 +60,8 @@ def _single_threaded() -> Iterator[None]:
 class LocalPool:
     """Workers of this machine, by number; see `Pool`."""
 
-    def __init__(self, size: int, packages: Sequence[str]) -> None:
-        self.packages, self._number, self._stillborn = tuple(packages), 0, 0
+    def __init__(self, size: int, kind: str) -> None:
+        self.kind, self._number, self._stillborn = kind, 0, 0
         self._workers: dict[int, tuple[BaseProcess, Connection]] = {}
         self._ready: set[int] = set()
         for _ in range(size):
@@ -68,7 +69,7 @@ class LocalPool:
 
     def _start(self) -> None:
         ours, theirs = get_context("spawn").Pipe()
-        process = get_context("spawn").Process(target=_serve, args=(theirs, self.packages), name="swarm worker")
+        process = get_context("spawn").Process(target=_serve, args=(theirs, self.kind), name="swarm worker")
         with _single_threaded():
             process.start()
         theirs.close()

@@ -19,6 +19,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--retries", type=int, default=2, metavar="N", help="of a job that failed (default: 2)")
 
 
+def refuse_options(arguments: argparse.Namespace, needed: str) -> None:
+    """ValueError if an engine was asked for where there is no work to share out."""
+    asked = (arguments.address, arguments.workers, arguments.job_timeout)
+    if arguments.engine != "local" or any(value is not None for value in asked):
+        raise ValueError(f"the engine's options go with {needed}: one run is one job")
+
+
 def engine_of(arguments: argparse.Namespace) -> Engine:
     """What was asked for; EngineError if that makes no sense."""
     from swarm_env.engine.run import Engine

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarm_env.engine import worker
 from swarm_env.engine.fingerprint import about
 from swarm_env.engine.job import KINDS, EngineError, Kept, Plan
 from swarm_env.engine.pool import Pool
@@ -76,21 +77,15 @@ class Engine:
         said = os.environ.get(WORKERS, "")
         if said and (not said.isdigit() or int(said) > MAX_WORKERS):
             raise EngineError(f"{WORKERS}={said}: must be a whole number in 0..{MAX_WORKERS}")
-        return (
-            int(said)
-            if said
-            else len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
+        return int(said) if said else _cores()
 
     @contextmanager
-    def pool(self, groups: int, packages: tuple[str, ...]) -> Iterator[Pool]:
-        """Workers for so many groups of jobs at most, or for one group if that is not known."""
+    def pool(self, groups: int, kind: str) -> Iterator[Pool]:
+        """Workers for jobs of a kind, no more than there are groups of jobs."""
         if self.name == LOCAL:
             from swarm_env.engine.local import LocalPool
 
-            pool: Pool = LocalPool(max(1, min(self._size(), groups)), packages)
+            pool: Pool = LocalPool(max(1, min(self._size(), groups)), kind)
             try:
                 yield pool
             finally:
@@ -101,7 +96,7 @@ class Engine:
         own = not _initialised()
         ray = connect(self.address)
         try:
-            pool = RayPool(ray, self.workers, packages)
+            pool = RayPool(ray, self.workers, kind)
             try:
                 yield pool
             finally:
@@ -109,6 +104,11 @@ class Engine:
         finally:
             if own:
                 ray.shutdown()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 HERE = Engine(workers=0)
@@ -121,7 +121,13 @@ def _initialised() -> bool:
 
 
 def carry_out(
-    plan: Plan, kept: Kept, there: int, engine: Engine, progress: Progress | None = None, out: Path | None = None
+    plan: Plan,
+    kept: Kept,
+    there: int,
+    engine: Engine,
+    progress: Progress | None = None,
+    out: Path | None = None,
+    patient: bool = False,
 ) -> None:
     """Do what `kept` does not hold yet.
 
@@ -129,48 +135,56 @@ def carry_out(
         there: how many results it holds.
         progress: told (jobs kept, jobs in all).
         out: a folder for failures.json; one of an earlier run is removed once all jobs are done.
+        patient: where jobs run in this process, let an error wait until all others are done, as workers do.
 
     Raises:
         JobsFailedError: jobs that could not be done, after all others have been. EngineError: an engine that cannot
-            start. What a job or `Kept.add` raises, where jobs run in this process.
+            start. What `Kept.add` raises, and, in this process and without patience, what a job raises.
     """
-    if there < plan.num_units:
-        if progress is not None:
-            progress(there, plan.num_units)
-        if engine.here:
-            _here(plan, kept, there, progress)
-        else:
-            left = plan.num_units - there
-            packages = KINDS[plan.job_kind].packages
-            with engine.pool(left, packages) as pool:
-                schedule = Schedule(plan, kept, pool, about(packages), engine.limits, progress)
-                failures = schedule.run(kept.missing(plan), there)
-            if failures:
-                raise JobsFailedError(_say(plan, failures, left, out))
-    elif progress is not None:
-        progress(there, plan.num_units)
+    shown = progress or (lambda done, total: None)
+    shown(there, plan.num_units)
+    failures: list[Failure] = []
+    if there < plan.num_units and engine.here:
+        failures = _here(plan, kept, there, shown, patient)
+    elif there < plan.num_units:
+        with engine.pool(plan.num_units - there, plan.job_kind) as pool:
+            schedule = Schedule(plan, kept, pool, about(KINDS[plan.job_kind].packages), engine.limits, shown)
+            failures = schedule.run(kept.missing(plan), there)
+    if failures:
+        raise JobsFailedError(_say(plan, failures, out))
     if out is not None:
         (out / FAILURES).unlink(missing_ok=True)
 
 
-def _here(plan: Plan, kept: Kept, done: int, progress: Progress | None) -> None:
+def _here(plan: Plan, kept: Kept, done: int, progress: Progress, patient: bool) -> list[Failure]:
+    failures = []
     for indices in plan.groups(kept.missing(plan), plan.num_units):
-        for index, result in zip(indices, plan.here(indices), strict=True):
-            kept.add(index, plan.job(index), result)
-            done += 1
+        try:
+            for index, result in zip(indices, plan.here(indices), strict=True):
+                kept.add(index, plan.job(index), result)
+                done += 1
+        except Exception as error:
+            if not patient:
+                raise
+            for index in indices:
+                kept.failed(index)
+                failures.append(Failure(index, 1, worker.one_line(error), worker.trace()))
         kept.sync()
-        if progress is not None:
-            progress(done, plan.num_units)
+        progress(done, plan.num_units)
+    return failures
 
 
-def _say(plan: Plan, failures: list[Failure], left: int, out: Path | None) -> str:
+def _say(plan: Plan, failures: list[Failure], out: Path | None) -> str:
     """Write failures.json; what is said of it in one line."""
     rows: list[dict[str, Any]] = []
     for index, tries, why, trace in failures:
         job = plan.job(index)
-        about = {"job": job.hash, "kind": job.kind, "params": job.params}
-        rows.append({"index": index, **about, "tries": tries, "why": why, "trace": trace.splitlines()})
-    said = f"{len(failures)} of {plan.num_units} jobs could not be done: {failures[0].why}"
+        what = {"index": index, "title": plan.title(index), "job": job.hash, "kind": job.kind, "params": job.params}
+        rows.append({**what, "tries": tries, "why": why, "trace": trace.splitlines()})
+    first = failures[0]
+    said = (
+        f"{len(failures)} of {plan.num_units} jobs could not be done, the first: {plan.title(first.place)}: {first.why}"
+    )
     if out is None:
         return said
     path = out / FAILURES

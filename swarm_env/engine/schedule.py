@@ -52,10 +52,10 @@ class Schedule:
     """
 
     def __init__(
-        self, plan: Plan, kept: Kept, pool: Pool, ours: dict[str, str], limits: Limits, progress: Progress | None
+        self, plan: Plan, kept: Kept, pool: Pool, ours: dict[str, str], limits: Limits, progress: Progress
     ) -> None:
         self.plan, self.kept, self.pool, self.ours, self.limits = plan, kept, pool, ours, limits
-        self.progress = progress or (lambda done, total: None)
+        self.progress = progress
         self.failures: list[Failure] = []
         self._again: deque[_Group] = deque()
         self._idle: list[int] = []
@@ -138,6 +138,7 @@ class Schedule:
         tries = group.tries + 1
         if len(group.indices) == 1 and tries > self.limits.retries:
             self.failures.append(Failure(group.indices[0], tries, why, trace))
+            self.kept.failed(group.indices[0])
         else:
             self._again.extend(_Group([index], min(tries, self.limits.retries)) for index in group.indices)
 

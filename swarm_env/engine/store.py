@@ -171,6 +171,9 @@ class Store:
         except OSError as error:
             raise self._unwritten(error) from error
 
+    def failed(self, index: int) -> None:
+        """Nothing is kept of it: it is missing."""
+
     def _unwritten(self, error: OSError) -> RecordingError:
         return RecordingError(f"{self.folder}: cannot be written ({error.strerror}); what is there is whole")
 

@@ -31,9 +31,18 @@ def compute(jobs: Sequence[Job]) -> Outcome:
         if len(results) != len(jobs):
             raise RuntimeError(f"{len(results)} results of {len(jobs)} jobs")
     except Exception as error:  # of one group; the others still have their chance
-        said = " ".join(str(error).split())[:500]
-        return Outcome([], f"{type(error).__name__}: {said}", traceback.format_exc()[-TRACE:])
+        return Outcome([], one_line(error), trace())
     return Outcome(results)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, whatever it is."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+
+
+def trace() -> str:
+    """The last lines of the traceback of the exception that is being handled."""
+    return traceback.format_exc()[-TRACE:]
 
 
 def died(code: int | None) -> str:

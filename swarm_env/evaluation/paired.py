@@ -145,6 +145,11 @@ class Paired:
         }
         return Job(self.job_kind, params, {"scenario": written, "by": self.kind.key[0], "arm": arm, "seed": seed})
 
+    def title(self, index: int) -> str:
+        """What people call it."""
+        arm, seed = self._place(index)
+        return f"{self.kind.key[0]} {arm}, seed {seed}"
+
     def groups(self, indices: Iterable[int], most: int) -> Iterator[list[int]]:
         """Seeds of one arm without a gap, as many as a batch has room for: they are played side by side."""
         group: list[int] = []
@@ -179,6 +184,12 @@ def _loaded(content_hash: str, text: str) -> Scenario:
 def scenario_of(job: Job) -> Scenario:
     """The scenario of a job, checked to be the one that it names by hash."""
     return _loaded(job.params["scenario"], json.dumps(job.hints["scenario"]))
+
+
+def warm() -> None:
+    """Load, or compile, the machine code that episodes run on."""
+    scenario = load_scenario("baseline", ["simulation.n_epochs=1", "simulation.steps_per_epoch=1"])
+    list(_played(scenario, (), FIRST_SEED, 1, 1))
 
 
 def run_jobs(jobs: Sequence[Job]) -> list[Run]:

@@ -24,7 +24,7 @@ from swarm_env.evaluation.play import setting_of
 from swarm_env.evaluation.policies import SCRIPTS, parse
 from swarm_env.evaluation.protocol import Policy
 from swarm_env.evaluation.store import EVALUATION, SCHEMA, EvaluationError
-from swarm_env.evaluation.trained import folder_of
+from swarm_env.evaluation.trained import absolute
 from swarm_env.evaluation.units import APART, MODES, RESIDENT, Task, job_of
 from swarm_env.metrics.tabulate import nearest
 from swarm_env.scenario import Scenario
@@ -216,11 +216,13 @@ class Plan:
     def job(self, index: int) -> Job:
         """A policy in a scenario on a seed."""
         scenario, seed, policy = self._place(index)
-        spec = policy.spec
-        found = folder_of(spec) if policy.check is not None else None
-        if found is not None:  # of a training run; a worker may look from somewhere else
-            spec = f"{found[0].resolve()}{'#' * bool(found[1])}{found[1]}"
+        spec = policy.spec if policy.check is None else absolute(policy.spec)  # a training run's has a check
         return job_of(self._task(scenario, policy), seed, *self._written(scenario.scenario_id), spec)
+
+    def title(self, index: int) -> str:
+        """What people call it."""
+        scenario, seed, policy = self._place(index)
+        return f"{policy.name} in {scenario.scenario_id}, seed {seed}"
 
     def groups(self, indices: Iterable[int], most: int) -> Iterator[list[int]]:
         """One by one: a unit takes as long as many calls of a worker."""
