@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import swarm_env
-from swarm_env.engine.store import Kind
+from swarm_env.engine.journal import Kind
 from swarm_env.evaluation.paired import FIRST_SEED, Paired, by_seed, interventions, names
 from swarm_env.evaluation.store import EvaluationError
 from swarm_env.metrics import METRICS

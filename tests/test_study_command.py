@@ -155,7 +155,7 @@ def test_bad_input_is_one_clear_line_and_leaves_what_was_there(
 
 
 def _other_head() -> str:
-    from swarm_env.engine.store import digest
+    from swarm_env.engine.journal import digest
 
     identity = {"arms": [], "seeds": 1}
     head = {"schema": "swarm-study/1", "created": "", "settings_hash": digest(identity), "identity": identity}

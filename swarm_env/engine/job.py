@@ -43,9 +43,7 @@ _OURS, _BOTH = ("swarm_env",), ("swarm_env", "trainers")
 _PLAYS = "swarm_env.evaluation.paired:warm"
 #: Every kind of job.
 KINDS: dict[str, Kind] = {
-    "paired": Kind(
-        "swarm_env.evaluation.paired:run_jobs", _OURS, _PLAYS
-    ),  # a cell of a sweep or an arm of a study, on a seed
+    "paired": Kind("swarm_env.evaluation.paired:run_jobs", _OURS, _PLAYS),  # a cell of a sweep, or an arm, on a seed
     "evaluate": Kind("swarm_env.evaluation.units:run_jobs", _BOTH, _PLAYS),  # a policy in a scenario on a seed
     "train": Kind("trainers.reproduce.jobs:run_jobs", _BOTH),  # a training run, into its folder
     "judge": Kind("trainers.reproduce.waltz:run_jobs", _BOTH),  # a trained run's scores, into a file

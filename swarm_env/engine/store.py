@@ -11,20 +11,28 @@ No more than one part is in memory at a time.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import math
 import os
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from swarm_env.engine import parts
 from swarm_env.engine.job import EngineError, Job, Plan, fingerprint
+from swarm_env.engine.journal import (
+    UNITS,
+    Kind,
+    Run,
+    StoreError,
+    created,
+    digest,
+    from_line,
+    to_json,
+    to_line,
+    whole_lines,
+)  # fmt: skip
 from swarm_env.engine.parts import PART, Finished
 from swarm_env.recording import RecordingError
 
@@ -34,62 +42,7 @@ try:
 except ImportError:  # not everywhere
     fcntl = None
 
-UNITS = "units.jsonl"
 SLACK = 4  #: parts whose lines a journal may hold beyond its need before it is written anew
-Run = dict[str, Any]
-
-
-class Kind(NamedTuple):
-    """What sort of work a store holds."""
-
-    noun: str  # as in "an evaluation"
-    schema: str
-    key: tuple[str, ...]  # fields of a unit that tell it from the others, what was varied first
-
-
-class StoreError(EngineError):
-    """A folder that cannot be used, read or gone on with; one line."""
-
-
-def created() -> str:
-    """Now, in UTC; SOURCE_DATE_EPOCH stands for it where it is set, as reproducible builds have it."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(said) if said.isdigit() else time.time()
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def to_json(value: Any) -> Any:
-    """Plain data with NaN (undefined) as null."""
-    if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def from_json(value: Any) -> Any:
-    """A run's numbers back from JSON: null is undefined."""
-    if isinstance(value, dict):
-        return {key: from_json(item) for key, item in value.items()}
-    return math.nan if value is None else value
-
-
-def digest(value: Any) -> str:
-    """SHA-256 (16 hex digits) over plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def to_line(value: dict[str, Any]) -> bytes:
-    """A line of a journal."""
-    return (json.dumps(to_json(value), separators=(",", ":"), allow_nan=False) + "\n").encode()
-
-
-def from_line(line: bytes) -> Finished:
-    """The unit of a line; ValueError, KeyError, TypeError or AttributeError of a line that was not so written."""
-    said = json.loads(line)
-    if said.pop("digest") != digest(said):
-        raise ValueError("changed since it was written")
-    return Finished(int(said.pop("index")), str(said.pop("job")), from_json(said))
 
 
 class Store:
@@ -233,7 +186,7 @@ class Store:
 
     def _read(self) -> None:
         first = True
-        for count, line in enumerate(_whole_lines(self.path), 1):
+        for count, line in enumerate(whole_lines(self.path), 1):
             try:
                 if first:
                     self._compare(json.loads(line))
@@ -366,24 +319,6 @@ class Store:
         self._file, self._where, self._end, self._dead = new, where, end, 0
 
 
-def require_fresh(folder: Path, resume: bool, kind: Kind) -> None:
-    """Refuse a folder with earlier units unless they are to be gone on with.
-
-    Raises:
-        StoreError: it holds some and `resume` is false.
-    """
-    if (folder / UNITS).exists() and not resume:
-        raise StoreError(
-            f"{folder}: holds earlier results; --resume goes on with this {kind.noun}, --out names another folder"
-        )
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    """All lines but a last one that was cut short."""
-    with path.open("rb") as file:
-        yield from (line for line in file if line.endswith(b"\n"))
-
-
 def _write(file: IO[bytes], content: bytes) -> int:
     """Write all of it at the file's end; how much that is."""
     file.seek(0, os.SEEK_END)
@@ -396,3 +331,15 @@ def _write(file: IO[bytes], content: bytes) -> int:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def require_fresh(folder: Path, resume: bool, kind: Kind) -> None:
+    """Refuse a folder with earlier units unless they are to be gone on with.
+
+    Raises:
+        StoreError: it holds some and `resume` is false.
+    """
+    if (folder / UNITS).exists() and not resume:
+        raise StoreError(
+            f"{folder}: holds earlier results; --resume goes on with this {kind.noun}, --out names another folder"
+        )

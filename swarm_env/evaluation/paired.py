@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from swarm_env.catalog import load_scenario
 from swarm_env.criteria import CRITERIA
 from swarm_env.engine.job import Job
+from swarm_env.engine.journal import Kind, Run
 from swarm_env.engine.run import HERE, Engine, carry_out
-from swarm_env.engine.store import Kind, Run, Store
+from swarm_env.engine.store import Store
 from swarm_env.evaluation import results
 from swarm_env.evaluation.measure import Measures, mean
 from swarm_env.evaluation.play import Record, batch_size, compiled_for, play

@@ -15,8 +15,9 @@ from swarm_env import statistics
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import compile_scenario, select
 from swarm_env.engine.job import Job
+from swarm_env.engine.journal import Run, digest
 from swarm_env.engine.run import HERE, Engine, carry_out
-from swarm_env.engine.store import Run, Store, digest
+from swarm_env.engine.store import Store
 from swarm_env.evaluation import results
 from swarm_env.evaluation.found import Evaluation
 from swarm_env.evaluation.measure import FOCAL, NAMES, Measures

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from swarm_env import __version__, statistics
+from swarm_env.engine.journal import Run, to_json
 from swarm_env.engine.parts import available
-from swarm_env.engine.store import Run, to_json
 from swarm_env.evaluation.measure import NAMES
 from swarm_env.recording import RecordingError, Whole, number
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_env.engine.store import Kind
+from swarm_env.engine.journal import Kind
 
 SCHEMA = "swarm-evaluation/2"
 EVALUATION = Kind("evaluation", SCHEMA, ("policy", "scenario", "seed"))

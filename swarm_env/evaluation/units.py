@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swarm_env.compile import Compiled
 from swarm_env.engine.job import Job
-from swarm_env.engine.store import Run
+from swarm_env.engine.journal import Run
 from swarm_env.evaluation.measure import Measures, Unit
 from swarm_env.evaluation.paired import scenario_of
 from swarm_env.evaluation.play import batch_size, compiled_for, play

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarm_env.engine.journal import Kind, digest
 from swarm_env.engine.run import HERE, Engine
-from swarm_env.engine.store import Kind, Store, digest
+from swarm_env.engine.store import Store
 from swarm_env.evaluation import results, statistics
 from swarm_env.evaluation.paired import FIRST_SEED, Paired, Progress, by_seed
 from swarm_env.recording import Whole

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from swarm_env.catalog import Source, load_scenario
+from swarm_env.engine.journal import Kind, digest
 from swarm_env.engine.run import HERE, Engine
-from swarm_env.engine.store import Kind, digest
 from swarm_env.evaluation import results, statistics
 from swarm_env.evaluation.paired import FIRST_SEED, Paired, Progress, by_seed, names
 from swarm_env.evaluation.store import EvaluationError
