@@ -7,6 +7,7 @@ nodes that join later are used, and held to the same.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from importlib import import_module
@@ -50,8 +51,19 @@ def connect(address: str | None) -> ModuleType:
         ray.init(address=address or "local", **options)
     except Exception as error:  # ConnectionError, RuntimeError of other versions, and what Ray's client raises
         said = " ".join(str(error).split())[:300]
-        raise EngineError(f"--address {address or 'local'}: no Ray cluster to be used there: {said}") from error
+        raise EngineError(
+            f"--address {address or 'local'}: no Ray cluster to be used there: {said}{_token()}"
+        ) from error
     return ray
+
+
+def _token() -> str:
+    """Ray's own error does not say when it is for want of a token."""
+    if os.environ.get("RAY_AUTH_MODE"):
+        return ""
+    return (
+        " (a cluster that asks for a token wants RAY_AUTH_MODE=token here, and the token in RAY_AUTH_TOKEN or its file)"
+    )
 
 
 def _reach(address: str) -> None:

@@ -48,6 +48,7 @@ KINDS: dict[str, Kind] = {
     "train": Kind("trainers.reproduce.jobs:run_jobs", _BOTH),  # a training run, into its folder
     "judge": Kind("trainers.reproduce.waltz:run_jobs", _BOTH),  # a trained run's scores, into a file
     "compare": Kind("trainers.reproduce.compare:run_jobs", _BOTH),  # a seed's trainings, into a file
+    "echo": Kind("swarm_env.engine.worker:echo", ()),  # nothing: what an engine itself costs (benchmarks/engine.py)
 }
 
 

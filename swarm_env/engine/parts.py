@@ -101,24 +101,42 @@ def jobs(path: Path, settings_hash: str) -> list[str] | None:
 def read(path: Path) -> Iterator[Finished]:
     """The units of a part, in order, no more than ROWS rows in memory at a time. ValueError: it is damaged."""
     parquet = import_module("pyarrow.parquet")
-    index, job, numbers = -1, "", list[tuple[str, str, float]]()
-    head = ""
+    index, job, head = -1, "", ""
+    numbers: list[tuple[str, str, float]] = []
     try:
         with parquet.ParquetFile(path, read_dictionary=list(CODED), page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=ROWS, columns=["index", "job", "head", *COLUMNS[6:]]):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    if row[0] != index:
+                places = batch.column("index").to_pylist()
+                jobs, heads, sections, metrics = (
+                    _decoded(batch.column(k)) for k in ("job", "head", "section", "metric")
+                )
+                rows = list(zip(sections, metrics, batch.column("value").to_pylist(), strict=True))
+                for first, last in _stretches(places):
+                    if places[first] != index:
                         if index >= 0:
                             yield Finished(index, job, joined(head, numbers))
-                        index, job, head = row[:3]
-                        numbers = []
-                    numbers.append(row[3:])
+                        index, job, head, numbers = places[first], jobs[first], heads[first], []
+                    numbers += rows[first:last]
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: damaged: {' '.join(str(error).split())[:100]}; remove it, and its units run again"
-        ) from error
+        said = " ".join(str(error).split())[:100]
+        raise ValueError(f"{path}: damaged: {said}; remove it, and its units run again") from error
     if index >= 0:
         yield Finished(index, job, joined(head, numbers))
+
+
+def _decoded(column: Any) -> list[str]:
+    """A column of few different texts, as so many references to them."""
+    texts = column.dictionary.to_pylist()
+    return [texts[code] for code in column.indices.to_pylist()]
+
+
+def _stretches(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where equal numbers stand side by side: first, and one past the last."""
+    first = 0
+    for last in range(1, len(places) + 1):
+        if last == len(places) or places[last] != places[first]:
+            yield first, last
+            first = last
 
 
 def split(unit: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str, float]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -22,6 +23,8 @@ import pytest
 from tests.engine_work import ROOT, command, contents, environment, killed_when, line, prepare
 
 pytest.importorskip("ray")
+# clusters and drivers of these tests, and nobody else: Ray takes a token from the environment of both
+os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
 
 
 def free_port() -> int:
