@@ -20,6 +20,7 @@ from swarm_env.engine.pool import DIED, DONE, READY, Event
 from swarm_env.engine.run import Engine
 from swarm_env.engine.schedule import Limits, Schedule
 from swarm_env.engine.worker import Outcome
+from swarm_env.evaluation import screen
 from swarm_env.evaluation.paired import Paired, run_jobs
 
 KIND = Kind("trial", "trial/1", ("arm", "seed"))
@@ -272,6 +273,15 @@ def test_workers_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("SWARM_WORKERS")
     assert Engine()._size() >= 1
     assert not Engine().here
+
+
+def test_the_pace_counts_what_was_done_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: clock[0])
+    pace = screen.Pace()
+    assert pace.text(500, 1_000) == ""  # they were there before
+    clock[0] += 10.0
+    assert pace.text(600, 1_000) == "10/s, 0:00:40 left"
 
 
 def test_python_objects_play_in_this_process_only() -> None:

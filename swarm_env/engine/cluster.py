@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -22,6 +23,7 @@ from swarm_env.engine.worker import compute, settle
 ANSWER = 10.0  #: seconds that an address has to take a connection
 START = 120.0  #: seconds that a node has to start a first process and say what it has
 STILLBORN = 3  #: actors in a row that end before they are ready: then something is wrong with all of them
+LOOK = 10.0  #: seconds between two looks at whether the cluster has grown
 CORES = "CPU"
 
 
@@ -102,6 +104,7 @@ class RayPool:
     def __init__(self, ray: ModuleType, size: int | None, kind: str) -> None:
         self.ray, self.size, self.kind = ray, size, kind
         self._number, self._stillborn = 0, 0
+        self._looked = time.monotonic()
         self._actors: dict[int, Any] = {}
         self._asked: dict[Any, tuple[int, str]] = {}  # reference -> worker, READY or DONE
         self._check_nodes()
@@ -154,9 +157,13 @@ class RayPool:
 
     def wait(self, timeout: float) -> list[Event]:
         """What has happened, or happens within so many seconds."""
-        if self.size is None:
+        if self.size is None and time.monotonic() - self._looked >= LOOK:
+            self._looked = time.monotonic()
             self._grow()
         references = list(self._asked)
+        if not references:
+            time.sleep(min(timeout, 0.1))
+            return []
         ready, _ = self.ray.wait(references, num_returns=1, timeout=timeout)
         more, _ = self.ray.wait(references, num_returns=len(references), timeout=0)
         return [self._event(reference) for reference in dict.fromkeys([*ready, *more])]

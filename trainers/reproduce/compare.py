@@ -13,7 +13,7 @@ from pathlib import Path
 
 import swarm_env
 from swarm_env.engine.job import Job
-from swarm_env.engine.run import Engine, carry_out
+from swarm_env.engine.run import Engine
 from swarm_env.evaluation import FIRST_SEED
 from swarm_env.evaluation.trained import absolute
 from trainers.checkpoint import RunError, write_whole
@@ -84,7 +84,7 @@ def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Judge what is not judged yet, and write the note; see `trainers.reproduce`."""
     pieces = [_piece(out, seed, specs(out.parent, seed), 2 if quick else EPISODES) for seed in range(seeds)]
     work = Files("compare", pieces, print)
-    carry_out(work, work, len(work), engine, out=out)
+    work.carry_out(engine, out)
     scores: dict[str, list[dict[str, markets.Row]]] = {name: [] for name in SCENARIOS}
     for piece in pieces:
         held = json.loads(piece.file.read_text(encoding="utf-8"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from swarm_env.engine.job import EngineError, Job, Plan, runner
+from swarm_env.engine.run import Engine, carry_out
+from swarm_env.evaluation.screen import progress
 
 
 class Piece(NamedTuple):
@@ -69,6 +72,11 @@ class Files:
             raise EngineError(f"{piece.file}: not to be seen here; --out must be a folder that all workers share")
         self.done += 1
         self.say(f"{self.done} of {len(self.pieces)}: {piece.title}")
+
+    def carry_out(self, engine: Engine, out: Path, patient: bool = False) -> None:
+        """Do what is not done, a bar on the terminal meanwhile; see `swarm_env.engine.run.carry_out`."""
+        with progress(self.job_kind, len(self.pieces), quiet=not sys.stderr.isatty()) as update:
+            carry_out(self, self, len(self), engine, update, out, patient)
 
     def sync(self) -> None:
         """Files are safe as they are written."""

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from swarm_env.engine import job as engine_job
-from swarm_env.engine.run import HERE, Engine, carry_out
+from swarm_env.engine.run import HERE, Engine
 from trainers.checkpoint import RunError
 from trainers.reproduce.files import Files, Piece
 
@@ -130,7 +130,7 @@ def run(jobs: Sequence[Job], out: Path, engine: Engine = HERE, say: Callable[[st
         raise RunError(f"{twice[0]}: two jobs would share this folder")
     work = Files("train", [_piece(job, out) for job in jobs], say)
     say(f"{len(work)} of {len(jobs)} trainings are there")
-    carry_out(work, work, len(work), engine, out=out, patient=True)
+    work.carry_out(engine, out, patient=True)
 
 
 def _piece(job: Job, out: Path) -> Piece:

@@ -13,7 +13,7 @@ from torch import Generator
 import swarm_env
 from swarm_env import Scenario
 from swarm_env.engine import job as engine_job
-from swarm_env.engine.run import Engine, carry_out
+from swarm_env.engine.run import Engine
 from trainers import attainable, baselines, governed, pairs
 from trainers.checkpoint import write_whole
 from trainers.games.market import MarketGame, populations
@@ -90,7 +90,7 @@ def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     every = [(kind, seed) for kind in ("shared", "market") for seed in range(seeds)] + names
     work = Files("judge", [_piece(out, *one) for one in every], print)
     print(f"{len(every) - len(work)} runs are to be judged")
-    carry_out(work, work, len(work), engine, out=out)
+    work.carry_out(engine, out)
     scores = {one: json.loads(_scores(out, *one).read_text()) for one in [("shared", s) for s in range(seeds)] + names}
     return waltz_tables.write(out, scores, None if quick else NOTE, out if quick else FIGURES)
 
