@@ -152,7 +152,7 @@ $(TRL)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 trl: $(TRL)/.ready
-	$(TRL)/bin/python -m pytest tests/test_trl_losses.py
+	$(TRL)/bin/python -m pytest tests/test_trl_losses.py tests/test_trl_macpo.py
 
 clean:
 	rm -rf $(VENV) $(PARITY) $(RLLIB) $(TRL) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -208,7 +208,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the study: waltz, macpo or compare")
+    known = "waltz, macpo, waltz_language, macpo_language or compare"
+    parser.add_argument("name", metavar="NAME", help=f"of the study: {known}")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="of every training (default: 5)")
     parser.add_argument(
         "--out", metavar="DIR", help="runs and results; the same command resumes (default: below runs/)"

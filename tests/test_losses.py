@@ -50,6 +50,15 @@ def test_the_ratio_is_clipped_on_the_side_that_would_gain() -> None:
     assert losses.clip_fraction(ratios.log(), torch.zeros(2, 3), ALL, 0.2).item() == pytest.approx(4 / 6)
 
 
+def test_importance_weights_are_truncated() -> None:
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    ours = torch.tensor([[-1.0, -1.0, -3.0], [-2.0, -9.0, -9.0]], requires_grad=True)
+    theirs = torch.tensor([[-1.0, -4.0, -2.0], [-2.0 - math.log(1.5), 0.0, 0.0]])
+    weights = losses.truncated_importance_weights(ours, theirs, mask, cap=2.0)
+    assert weights.tolist() == [pytest.approx([1.0, 2.0, math.exp(-1)]), pytest.approx([1.5, 0.0, 0.0])]
+    assert not weights.requires_grad
+
+
 def test_dpo_by_hand() -> None:
     chosen, rejected = torch.tensor([-1.0, -4.0]), torch.tensor([-2.0, -1.0])
     references = torch.tensor([-1.5, -4.0]), torch.tensor([-1.0, -2.0])

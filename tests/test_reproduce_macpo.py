@@ -77,5 +77,5 @@ def test_every_job_is_a_configuration_that_loads_and_none_is_another() -> None:
     seen = {job.config().fingerprint for job in each}
     assert len(seen) == len({job.name for job in each}) == len(each)
     published = next(job for job in each if job.name == "published").config()
-    default = macpo.Config()
+    default = macpo.load_config(None)
     assert published == default.model_copy(update={"eval_episodes": 64})

@@ -104,7 +104,7 @@ def test_the_markets_judge_as_the_labels_do(whole: Path) -> None:
     assert [row["policy"] for row in results["policies"]] == ["base", "base, untrained overseer", "trained"]
     config = load_config(whole / "config.yaml")
     trained = pairs.load(whole)
-    scenario = waltz.Trainer(config).scenario
+    scenario = waltz.Trainer(config).world.scenario
     mixed = populations(scenario, 1, 0.0, 0)
     found = governed.govern(mixed, trained.rules, trained.decider(0), 1)
     for ours, theirs in (("asr", "attack_success_rate"), ("orr", "overrefusal_rate"), ("f1", "safety_f1")):
@@ -177,7 +177,7 @@ def test_feedback_alone_learns_and_joint_training_beats_it() -> None:
         "stage1.steps=25", "stage2.steps=25", "stage2.variant=L",
     ]  # fmt: skip
     trainer = waltz.Trainer(load_config(None, settings))
-    mixed = pairs.held_out(trainer.scenario, trainer.config)
+    mixed = pairs.held_out(trainer.world.scenario, trainer.config)
     found = []
     for until in (0, 25, 50):
         while trainer.done < until:

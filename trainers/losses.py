@@ -29,12 +29,17 @@ def reinforce_advantages(rewards: Tensor, log_probs: Tensor, reference: Tensor, 
     return rewards[:, None] - beta * kl_to_go(log_probs, reference, mask)
 
 
-def normalise(advantages: Tensor, mask: Tensor) -> Tensor:
-    """(A - mean) / std over all tokens of the batch (population std), (n, L); 0 outside the mask."""
+def normalise(advantages: Tensor, mask: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """(A - mean) / std over all tokens of the batch (population std), (n, L); 0 outside the mask.
+
+    Args:
+        moments: mean and std, where the batch is part of a larger one; None: this batch's own.
+    """
     kept = advantages[mask]
     if not len(kept):
         return torch.zeros_like(advantages)
-    centred = (advantages - kept.mean()) / (kept.std(correction=0) + EPSILON)
+    mean, std = (kept.mean(), kept.std(correction=0)) if moments is None else moments
+    centred = (advantages - mean) / (std + EPSILON)
     return torch.where(mask, centred, torch.zeros_like(centred))
 
 
@@ -50,6 +55,20 @@ def clipped_policy_loss(log_probs: Tensor, old: Tensor, advantages: Tensor, mask
     least = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     per_sequence = (least * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
     return -per_sequence.mean()
+
+
+def truncated_importance_weights(log_probs: Tensor, behaviour: Tensor, mask: Tensor, cap: float) -> Tensor:
+    """min(pi(y_t) / mu(y_t), cap) of each token, (n, L), without gradients; 0 outside the mask.
+
+    Corrects a loss on tokens that another engine's mu sampled (Ionides 2008, with a fixed cap; for rollouts of
+    inference servers: Yao et al. 2025, "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training").
+
+    Args:
+        log_probs: (n, L), of the policy in training, before its update. behaviour: (n, L), as the server said.
+        cap: above 0; 2 in that work.
+    """
+    ratio = torch.where(mask, log_probs.detach() - behaviour, torch.zeros_like(behaviour)).exp()
+    return ratio.clamp(max=cap) * mask
 
 
 def clip_fraction(log_probs: Tensor, old: Tensor, mask: Tensor, clip: float) -> Tensor:

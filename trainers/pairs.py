@@ -41,6 +41,10 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
         RunError: no such file there, or a damaged one, or one of another run. ScenarioError: as for `load_config`.
     """
     config = load_config(Path(folder) / "config.yaml")
+    if not isinstance(config, Config):
+        raise RunError(
+            f"{folder}: was trained in the {config.game} game and governs no market; see its evaluation.json"
+        )
     kept = checkpoint.read(Path(folder) / f"{which}.safetensors")
     said = kept.state.get("identity") if isinstance(kept.state, dict) else None
     if not isinstance(said, dict) or said.get("trainer") != "waltz" or said.get("config") != config.fingerprint:
@@ -75,7 +79,7 @@ def evaluate(folder: Path, config: Config) -> dict[str, Any]:
     """Base alone, the untrained pair and the trained policies of a run, each governing the same held-out markets."""
     scenario = swarm_env.load_scenario(config.scenario, config.overrides)
     if not config.eval_episodes:
-        return {"scenario": scenario.scenario_id, "policies": []}
+        return {"game": "market", "scenario": scenario.scenario_id, "policies": []}
     base, trained = load(folder, "base"), load(folder)
     rows = {"base": base._replace(feedback=None)}
     if config.overseer:
@@ -87,8 +91,8 @@ def evaluate(folder: Path, config: Config) -> dict[str, Any]:
         found = governed.govern(mixed, policies_of.rules, policies_of.decider(config.seed), config.eval_episodes)
         policies.append({"policy": name, **{key: None if math.isnan(x) else x for key, x in found.items()}})
     return {
-        "scenario": scenario.scenario_id, "first_seed": governed.HELD_OUT, "episodes": config.eval_episodes,
-        "policies": policies,
+        "game": "market", "scenario": scenario.scenario_id, "first_seed": governed.HELD_OUT,
+        "episodes": config.eval_episodes, "policies": policies,
     }  # fmt: skip
 
 

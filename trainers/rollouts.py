@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from trainers import distributed
 from trainers.checkpoint import RunError
 from trainers.games import Feedback, Labels, Rules
 from trainers.policies import Policy, Sample
@@ -73,11 +74,10 @@ def play(
     given = game.first_context(contexts)
     first = conversation.sample(given, generator)
     answers, labels = [Turn(rows, given, first)], [game.judge(contexts, first.tokens)]
+    last = Labels(*(part.clone() for part in (labels[0].unsafe, labels[0].overrefuse, ~labels[0].known)))
     messages: list[Message] = []
     final, revisions = first.tokens.clone(), torch.zeros(n, dtype=torch.long)
-    drafts: list[
-        Tensor
-    ] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
+    drafts: list[Tensor] = []  # every answer (n, La) after round t; and the advice it then got, (n, ...)
     advice: list[Tensor] = []
     for t in range(t_max if feedback is not None else 0):
         assert feedback is not None
@@ -96,10 +96,13 @@ def play(
         answers.append(Turn(going, given, revision))
         labels.append(judged)
         final[going], revisions[going] = revision.tokens, revisions[going] + 1
+        for whole, part in zip(last, (judged.unsafe, judged.overrefuse, ~judged.known), strict=True):
+            assert whole is not None
+            whole[going] = part
         rows = going
-        if not len(rows):
+        if not len(rows) and distributed.world() == 1:  # ranks go on together: a sharded model needs all at every pass
             break
-    return Rollout(answers, labels, messages, final, game.judge(contexts, final), revisions)
+    return Rollout(answers, labels, messages, final, last, revisions)
 
 
 class Samples(NamedTuple):
@@ -143,8 +146,9 @@ def feedback_samples(rollout: Rollout, rewards: list[Tensor], generator: Generat
 
 def _join(parts: list[tuple[Turn, Tensor, Tensor]]) -> Samples:
     kept = [(turn, rows, rewards) for turn, rows, rewards in parts if len(rows)]
-    if not kept:
+    if not distributed.all_count(len(kept)):
         raise RunError("the judge could tell about none of the answers: nothing can be learnt from them")
+    kept = kept or parts[:1]  # other ranks have some: this one takes part with none
     inputs = torch.cat([turn.inputs[rows] for turn, rows, _ in kept])
     samples = [Sample(*(part[rows] for part in turn.sample)) for turn, rows, _ in kept]
     sample = Sample(*(torch.cat(part) for part in zip(*samples, strict=True)))

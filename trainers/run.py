@@ -53,10 +53,11 @@ class Run:
     Attributes:
         folder: where everything is.
         identity: what must agree for a checkpoint to be this run's: short texts, such as hashes, by name.
+        leads: whether this process writes; the others of a run on several processes read, and are silent.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
-        self.folder, self.identity = folder, dict(identity)
+    def __init__(self, folder: Path, identity: Mapping[str, str], *, leads: bool = True) -> None:
+        self.folder, self.identity, self.leads = folder, dict(identity), leads
         self._columns: list[str] = []
         self._board: Any = None
 
@@ -95,6 +96,11 @@ class Run:
         _same(str(folder), theirs, identity)
         return cls(Path(folder), identity)
 
+    @classmethod
+    def follow(cls, folder: str | os.PathLike[str], identity: Mapping[str, str]) -> Self:
+        """The run that another process leads."""
+        return cls(Path(folder), identity, leads=False)
+
     def __enter__(self) -> Self:
         return self
 
@@ -116,6 +122,8 @@ class Run:
 
         `clocked` are values that depend on the machine's clock: they go to TensorBoard alone.
         """
+        if not self.leads:
+            return
         if not self._columns:
             self._open_table(list(values))
         if list(values) != self._columns:
@@ -143,8 +151,10 @@ class Run:
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step)
         return self._board
 
-    def save(self, step: int, tensors: Tensors, state: State) -> Path:
+    def save(self, step: int, tensors: Tensors, state: State) -> None:
         """Write the checkpoint of a step, with the global generators' states; keep the newest KEPT."""
+        if not self.leads:
+            return
         randomness, drawn = checkpoint.pack_randomness()
         size = self.table.stat().st_size if self.table.exists() else 0
         whole = {"step": step, "identity": self.identity, "state": state, "random": drawn, "metrics_bytes": size}
@@ -152,7 +162,6 @@ class Run:
         checkpoint.write(path, {**tensors, **randomness}, whole)
         for old in self.checkpoints()[:-KEPT]:
             old.unlink()
-        return path
 
     def load(self) -> Checkpoint | None:
         """The newest checkpoint, its `state` as given to `save`; None if the run has none yet.
@@ -172,7 +181,14 @@ class Run:
         checkpoint.unpack_randomness(kept.tensors, kept.state["random"])
         return kept._replace(state=kept.state["state"])
 
+    def write(self, name: str, tensors: Tensors) -> None:
+        """Write a file of weights, named with the run's identity; it appears whole."""
+        if self.leads:
+            checkpoint.write(self.folder / name, tensors, {"identity": self.identity})
+
     def _cut(self, size: int) -> None:
+        if not self.leads:
+            return
         there = self.table.stat().st_size if self.table.exists() else 0
         if there < size:
             raise RunError(f"{self.table}: shorter than when the checkpoint was written ({there} of {size} bytes)")
@@ -188,7 +204,7 @@ class Run:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
             TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
         )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True, quiet=quiet or not self.leads), transient=True) as bar:
             task = bar.add_task(self.folder.name, total=total, completed=done, text="")
             yield lambda now, text="": bar.update(task, completed=now, text=text)
 

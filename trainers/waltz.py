@@ -1,13 +1,12 @@
 """WaltzRL (Zhang et al. 2025, arXiv 2510.08240): a conversation and a feedback policy trained together.
 
 Deviations from the paper:
-- The game is the market: contexts are proposals, answers (decision, reason), messages (two flags, a word of advice);
-  policies are small MLPs. `trainers.games` says what another game has to provide.
-- The base policies are clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model.
-- A conversation policy's inputs hold the last draft and advice, and of what was said before only how often each word
-  was: nothing is lost at T_max = 1, the paper's setting.
-- Learning rate, batch and number of steps are those of a small network: 5e-3 falling in a straight line, 2,048 contexts
-  and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
+- Games: dialogues as in the paper (`trainers.language.waltz`), and the market (`trainers.waltz_market`, the default).
+  There contexts are proposals, answers (decision, reason), messages (two flags, a word of advice); policies are small
+  MLPs, clones of rules (`trainers.warm_start`) where the paper has an instruction-tuned model; of what was said before
+  the last draft and advice a conversation policy sees only how often each word was (nothing is lost at T_max = 1, the
+  paper's setting); learning rate, batch and steps are those of a small network: 5e-3 falling in a straight line, 2,048
+  contexts and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
 - Where the paper is silent: a batch is passed over once, in `minibatches` parts, so that the clipped ratio has work to
   do; a last revision is learnt from as often as a first answer (`revision_share`); both references are the policies
   that training started from, in either stage (`feedback_reference`); a dialogue that stopped at once lends its first
@@ -21,39 +20,82 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
+from rich.table import Table
 from torch import Generator, Tensor
 
-import swarm_env
-from trainers import checkpoint, command, pairs, reinforce, rewards, rollouts
-from trainers.games.market import MarketGame, populations
+from trainers import checkpoint, command, distributed, reinforce, rewards, rollouts
+from trainers.checkpoint import RunError, Tensors
+from trainers.games import Game
 from trainers.judgement import outcome, overseer
+from trainers.policies import Policy
 from trainers.reinforce import Learner
 from trainers.rollouts import Rollout
 from trainers.run import Run
-from trainers.waltz_config import Config, Stage, load_config
-from trainers.warm_start import warm_start
+from trainers.waltz_config import Settings, Stage, load_config, module_of
 
-SEEDS_APART = 2**24  #: markets of run s play seeds s * SEEDS_APART + b: two runs share none
+__all__ = ["Trainer", "World", "load_config", "main", "train", "weights"]
+
+
+class World(Protocol):
+    """What a run is trained in, made by World(config, folder or None, generator) of a module in GAMES.
+
+    Such a module also has `Config`, `identity(config)` and `table(results)`.
+
+    Attributes:
+        micro_batch: sequences of a forward and backward pass; None: a whole minibatch.
+        importance_cap: where another engine samples, see `reinforce.update`; else None.
+    """
+
+    game: Game
+    micro_batch: int | None
+    importance_cap: float | None
+
+    def start(self) -> tuple[Policy, Policy]:
+        """Conversation and feedback policy as training begins; they are also the references of the KL terms."""
+        ...
+
+    def describe(self) -> str:
+        """What the run will need, for whoever starts it; "" where there is nothing to say."""
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Write what the policies' weights need besides the settings to be used again."""
+        ...
+
+    def state(self) -> Tensors:
+        """All that the next contexts depend on, besides the generator."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        ...
+
+    def finish(self, folder: Path, policies: Mapping[str, Policy], *, leads: bool) -> dict[str, Any]:
+        """What evaluation.json of a finished run holds: "game", and "policies", a row each; writes what else it leaves.
+
+        Args:
+            leads: whether this process writes; every process of a run calls.
+        """
+        ...
 
 
 class Trainer:
-    """The game, both learners, and what of them a checkpoint holds."""
+    """A world, both learners, and what of them a checkpoint holds."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Settings, folder: Path | None = None) -> None:
         torch.set_num_threads(config.threads)
         self.config, self.done = config, 0
-        self.scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-        self.generator = Generator().manual_seed(config.seed)
-        mixed = populations(self.scenario, config.populations, config.population_spread, config.seed)
-        self.game = MarketGame(
-            mixed, config.num_envs, config.seed * SEEDS_APART,
-            actor_sees=config.actor_sees, shares=config.shares,
-        )  # fmt: skip
-        start = warm_start(self.game, config.hidden, config.warm_start, self.generator)
+        self.generator = Generator().manual_seed(config.seed + (distributed.rank() << 32))
+        self.world: World = module_of(config.game).World(config, folder, self.generator)
+        self.game = self.world.game
+        start = self.world.start()
         self.conversation, self.feedback = (Learner(policy, config.learning_rate) for policy in start)
 
     @property
@@ -76,7 +118,8 @@ class Trainer:
 
     def govern(self, contexts: Any) -> Tensor:
         """What they agree on is what the markets play."""
-        return self.game.action(self.play(contexts).final)
+        done: Tensor = self.game.action(self.play(contexts).final)
+        return done
 
     def update(self) -> dict[str, float]:
         """Meet contexts, collaborate on them, learn; returns what to log."""
@@ -121,27 +164,42 @@ class Trainer:
         return reinforce.update(
             learner, samples, beta=config.beta, clip=config.clip, update_epochs=config.update_epochs,
             minibatches=config.minibatches, max_grad_norm=config.max_grad_norm, generator=self.generator,
+            micro_batch=self.world.micro_batch, importance_cap=self.world.importance_cap,
         )  # fmt: skip
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that the rest of the run depends on, besides the global generators."""
-        tensors = {
-            "markets": checkpoint.pack_bytes(self.game.live.snapshot()),
-            "generator": self.generator.get_state(),
-        }
+        """All that the rest of the run depends on, besides the global generators; every process calls.
+
+        Raises:
+            RunError: the processes' weights are no longer the same.
+        """
+        own = self.generator.get_state()
+        drawn = torch.zeros(distributed.world(), len(own), dtype=torch.int64)
+        drawn[distributed.rank()] = own
+        tensors = {**self.world.state(), "generator": distributed.all_sum(drawn).to(torch.uint8)}
         state: dict[str, Any] = {"done": self.done}
         for name, learner in self.learners.items():
+            distributed.check_replicas(learner.policy.parameters(), name)
             packed, state[name] = checkpoint.pack_optimizer(learner.optimizer, f"{name}.optimizer")
             tensors |= packed
             for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
-                tensors |= {f"{name}.{role}.{key}": value for key, value in policy.state_dict().items()}
+                # copies: two policies may be one
+                tensors |= {f"{name}.{role}.{key}": value.clone() for key, value in policy.state_dict().items()}
         return tensors, state
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Go on from what `state` returned.
+
+        Raises:
+            RunError: it is of another number of processes.
+        """
+        drawn = tensors["generator"]
+        world = distributed.world()
+        if len(drawn) != world:
+            raise RunError(f"the run was trained by {len(drawn)} processes; go on with as many, not {world}")
         self.done = state["done"]
-        self.game.live.restore(tensors["markets"].numpy().tobytes())
-        self.generator.set_state(tensors["generator"])
+        self.world.restore(tensors)
+        self.generator.set_state(drawn[distributed.rank()])
         for name, learner in self.learners.items():
             checkpoint.unpack_optimizer(learner.optimizer, tensors, state[name], f"{name}.optimizer")
             for role, policy in (("policy", learner.policy), ("reference", learner.reference)):
@@ -154,7 +212,7 @@ class Trainer:
 
 
 def train(
-    config: Config, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True
+    config: Settings, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True
 ) -> dict[str, Any]:
     """Train, write everything into the run's folder, evaluate; returns what evaluation.json holds.
 
@@ -162,41 +220,63 @@ def train(
         ScenarioError: a scenario that does not load. RunError: a folder or checkpoint that cannot be used, or a loss
         that is not finite; checkpoints so far are kept.
     """
-    scenario = swarm_env.load_scenario(config.scenario, config.overrides)
-    identity = {"trainer": "waltz", "config": config.fingerprint, "scenario": scenario.content_hash[:16]}
-    run = Run.resume(folder, identity) if resume else Run.create(folder, config.model_dump(mode="json"), identity)
-    trainer = Trainer(config)
+    distributed.init_from_env()
+    identity = {"trainer": "waltz", "config": config.fingerprint, **module_of(config.game).identity(config)}
+    run = _opened(folder, config, identity, resume)
+    trainer = Trainer(config, run.folder)
+    if not quiet and run.leads and trainer.world.describe():
+        print(trainer.world.describe(), file=sys.stderr)
     with run, run.progress(trainer.updates, trainer.done, "updates", quiet) as show:
         kept = run.load() if resume else None
         if kept is not None:
             trainer.restore(kept.tensors, kept.state)
-        else:
-            checkpoint.write(run.folder / "base.safetensors", weights(trainer), {"identity": identity})
+        elif run.leads:
+            trainer.world.keep(run.folder)
+        if kept is None:
+            run.write("base.safetensors", weights(trainer))
         while trainer.done < trainer.updates:
             used = time.process_time()
             row = trainer.update()
             run.log(trainer.done, row, contexts_per_cpu_second=config.batch / (time.process_time() - used))
             show(trainer.done, f"F1 {row['final/f1']:.3f}")
             if config.overseer and trainer.done == config.stage1.steps:
-                checkpoint.write(run.folder / "stage1.safetensors", weights(trainer), {"identity": identity})
+                run.write("stage1.safetensors", weights(trainer))
             if trainer.done % config.checkpoint_every == 0 or trainer.done == trainer.updates:
                 run.save(trainer.done, *trainer.state())
-        checkpoint.write(run.folder / "policy.safetensors", weights(trainer), {"identity": identity})
-        results = pairs.evaluate(run.folder, config)
-        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-        checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
+        run.write("policy.safetensors", weights(trainer))
+        policies = {name: learner.policy for name, learner in trainer.learners.items()}
+        results = trainer.world.finish(run.folder, policies, leads=run.leads)
+        if run.leads:
+            text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+            checkpoint.write_whole(run.folder / "evaluation.json", text.encode())
         return results
+
+
+def _opened(folder: str | os.PathLike[str], config: Settings, identity: dict[str, str], resume: bool) -> Run:
+    """The run's folder; the process that leads makes it, and the others wait for that."""
+    run = None
+    if distributed.is_main():
+        made = config.model_dump(mode="json")
+        run = Run.resume(folder, identity) if resume else Run.create(folder, made, identity)
+    distributed.all_count(0)
+    return run or Run.follow(folder, identity)
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
     """Of both policies, conversation.* and feedback.*."""
     return {
-        f"{name}.{key}": value.detach()
+        f"{name}.{key}": value.detach().clone()
         for name, learner in trainer.learners.items()
         for key, value in learner.policy.state_dict().items()
     }
 
 
+def table(results: dict[str, Any]) -> Table:
+    """What a run's evaluation found."""
+    shown: Table = module_of(results["game"]).table(results)
+    return shown
+
+
 def main(arguments: argparse.Namespace) -> int:
     """`swarm train waltz`."""
-    return command.run(arguments, load_config, train, pairs.table)
+    return command.run(arguments, load_config, train, table)

@@ -1,21 +1,28 @@
-"""The settings of `swarm train waltz`."""
+"""The settings of `swarm train waltz`: those of the method, and those of the market game."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
 from pydantic import Field
 
+from swarm_env.scenario import yaml_text
 from swarm_env.scenario.settings import Section, load_settings
 from trainers import rewards
 from trainers.games.live import GROUPS
 from trainers.games.market import Sees
-from trainers.settings import MarketGameSettings
+from trainers.settings import MarketGameSettings, RunSettings
 from trainers.warm_start import Config as WarmStart
 
 VariantName = Literal["A", "B", "C", "D", "L"]
+
+EXAMPLE = yaml_text.Wanted("settings", "settings, as in 'game: market'", "game: market")
+
+#: What WaltzRL can be trained in, and the module of each: see `trainers.waltz_market` for what it holds.
+GAMES: dict[str, str] = {"market": "trainers.waltz_market", "language": "trainers.language.waltz"}
 
 
 class Stage(Section):
@@ -38,35 +45,13 @@ class Stage2(Stage):
     variant: VariantName = Field(default="B", description="terms of R_f, see trainers.rewards.VARIANTS")
 
 
-class Config(MarketGameSettings):
-    """configs/waltz.yaml."""
+class Settings(RunSettings):
+    """WaltzRL's, whatever the game. A game that wants another default says so in a field of its own."""
 
-    scenario: str = Field(
-        default="alignment_waltz_targeted_feedback", min_length=1, description="a YAML file, or a shipped scenario's id"
-    )
-    overrides: tuple[str, ...] = Field(
-        default=(),
-        description="of the scenario's settings",
-        json_schema_extra={"allowed": "a list of key.path=value, as in [governance.audit_enabled=false]"},
-    )
-    populations: int = Field(default=64, ge=1, le=65_536, description="populations drawn around the scenario's")
-    population_spread: float = Field(default=0.5, ge=0, le=100, description="how far around; 0: only the scenario's")
-    num_envs: int = Field(default=1024, ge=16, le=1_000_000, description=f"markets, a multiple of {GROUPS}")
-    shares: dict[str, float] = Field(
-        default={"disguised": 0.3, "overt": 0.2, "sensitive": 0.2, "plain": 0.3},
-        description="of the kinds of proposals in a batch; {} as the markets have them",
-        json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
-    )
-    actor_sees: Sees = Field(default="surface", description="what of a proposal the conversation policy sees")
+    game: str = Field(default="market", description="what it is trained in, see GAMES")
     overseer: bool = Field(default=True, description="false: single-policy RL, without a feedback policy")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, draws and markets")
 
-    hidden: tuple[int, ...] = Field(
-        default=(64, 64),
-        description="units of the layers of either policy",
-        json_schema_extra={"allowed": "a list of at most 8 whole numbers in [1, 4096]"},
-    )
-    warm_start: WarmStart = Field(default_factory=WarmStart, description="where both policies start")
     stage1: Stage1 = Field(
         default_factory=Stage1, description="feedback policy alone; the conversation policy is frozen"
     )
@@ -91,7 +76,6 @@ class Config(MarketGameSettings):
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e6, description="gradients are clipped to this norm")
     threads: int = Field(default=1, ge=1, le=256, description="of torch; with a busy neighbour two are slower than one")
     checkpoint_every: int = Field(default=25, ge=1, le=10**9, description="updates between two checkpoints")
-    eval_episodes: int = Field(default=256, ge=0, le=65_536, description="governed markets at the end; 0 for none")
 
     @property
     def weights(self) -> rewards.Weights:
@@ -99,6 +83,66 @@ class Config(MarketGameSettings):
         return rewards.Weights(self.alpha, self.lam, self.gamma)
 
 
-def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Config:
-    """The configuration of a YAML file, "key=value" overrides applied; ScenarioError names what is wrong with it."""
-    return load_settings(Config, path, overrides, example="scenario: alignment_waltz_targeted_feedback")
+class Config(Settings, MarketGameSettings):
+    """configs/waltz.yaml."""
+
+    game: Literal["market"] = Field(
+        default="market", description="what it is trained in", json_schema_extra={"allowed": ", ".join(GAMES)}
+    )
+    scenario: str = Field(
+        default="alignment_waltz_targeted_feedback", min_length=1, description="a YAML file, or a shipped scenario's id"
+    )
+    overrides: tuple[str, ...] = Field(
+        default=(),
+        description="of the scenario's settings",
+        json_schema_extra={"allowed": "a list of key.path=value, as in [governance.audit_enabled=false]"},
+    )
+    populations: int = Field(default=64, ge=1, le=65_536, description="populations drawn around the scenario's")
+    population_spread: float = Field(default=0.5, ge=0, le=100, description="how far around; 0: only the scenario's")
+    num_envs: int = Field(default=1024, ge=16, le=1_000_000, description=f"markets, a multiple of {GROUPS}")
+    shares: dict[str, float] = Field(
+        default={"disguised": 0.3, "overt": 0.2, "sensitive": 0.2, "plain": 0.3},
+        description="of the kinds of proposals in a batch; {} as the markets have them",
+        json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
+    )
+    actor_sees: Sees = Field(default="surface", description="what of a proposal the conversation policy sees")
+    hidden: tuple[int, ...] = Field(
+        default=(64, 64),
+        description="units of the layers of either policy",
+        json_schema_extra={"allowed": "a list of at most 8 whole numbers in [1, 4096]"},
+    )
+    warm_start: WarmStart = Field(default_factory=WarmStart, description="where both policies start")
+    eval_episodes: int = Field(default=256, ge=0, le=65_536, description="governed markets at the end; 0 for none")
+
+
+def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Any:
+    """The configuration of a YAML file, "key=value" overrides applied; of the class that its `game` has.
+
+    Raises:
+        ScenarioError: names what is wrong with it.
+    """
+    model: type[Section] = Config
+    if _game(path, overrides) != "market":
+        model = module_of(_game(path, overrides)).Config
+    return load_settings(model, path, overrides, example="game: market")
+
+
+def _game(path: str | os.PathLike[str] | None, overrides: Sequence[str]) -> str:
+    """What the settings name, if there is such a game; else market, whose settings refuse other names."""
+    said: object = yaml_text.read_file(path, EXAMPLE)[0].get("game") if path is not None else None
+    for override in overrides:
+        key, _, value = override.partition("=")
+        said = value.strip() if key.strip() == "game" else said
+    return said if isinstance(said, str) and said in GAMES else "market"
+
+
+def module_of(game: str) -> Any:
+    """The module of a game.
+
+    Raises:
+        ImportError: what it needs is not installed; names the extra.
+    """
+    try:
+        return import_module(GAMES[game])
+    except ModuleNotFoundError as error:
+        raise ImportError(f"game {game}: needs {error.name}: pip install 'swarm-env[llm]'") from error

@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "evaluate": Kind("swarm_env.evaluation.units:run_jobs", _BOTH, _PLAYS),  # a policy in a scenario on a seed
     "train": Kind("trainers.reproduce.jobs:run_jobs", _BOTH),  # a training run, into its folder
     "judge": Kind("trainers.reproduce.waltz:run_jobs", _BOTH),  # a trained run's scores, into a file
+    "judge_language": Kind("trainers.reproduce.waltz_language:run_jobs", _BOTH),  # likewise, in dialogues
     "compare": Kind("trainers.reproduce.compare:run_jobs", _BOTH),  # a seed's trainings, into a file
     "echo": Kind("swarm_env.engine.worker:echo", ()),  # nothing: what an engine itself costs (benchmarks/engine.py)
 }

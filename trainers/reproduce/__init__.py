@@ -18,6 +18,8 @@ MOST = 1000  #: seeds
 STUDIES: dict[str, str] = {
     "waltz": "trainers.reproduce.waltz",
     "macpo": "trainers.reproduce.macpo",
+    "macpo_language": "trainers.reproduce.macpo_language",
+    "waltz_language": "trainers.reproduce.waltz_language",
     "compare": "trainers.reproduce.compare",
 }
 
