@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"compile"},
     {"metrics", "render", "analysis", "spaces", "oversight", "statistics"},
     {"snapshot", "deals", "events", "tally", "criteria", "recording"},
-    {"episode"},
+    {"engine", "episode"},
     {"market_v1", "batch", "simulate"},
     {"adapters"},
     {"testing", "evaluation"},

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from swarm_env.engine.run import HERE
 from trainers.macpo import load_config
 from trainers.reproduce import STUDIES, jobs, tables
 from trainers.reproduce import macpo_language as study
@@ -37,7 +38,7 @@ def test_the_study_writes_its_tables_into_the_note(tmp_path: Path, monkeypatch: 
     note = tmp_path / "note.md"
     note.write_text(f"by hand\n{tables.BEGIN}\n{tables.END}\n")
     monkeypatch.setattr(study, "NOTE", note)
-    paths = study.study(tmp_path / "out", 2, 1, quick=False)
+    paths = study.study(tmp_path / "out", 2, HERE, quick=False)
     assert paths == [tmp_path / "out" / "results.md", note]
     text = note.read_text()
     assert text.startswith("by hand")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarm_env import statistics
+from swarm_env.engine.run import Engine
 from trainers.checkpoint import write_whole
 from trainers.reproduce import jobs, macpo_figures, macpo_population
 from trainers.reproduce.jobs import Job
@@ -216,9 +217,9 @@ def report(found: Found) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train what `out` does not hold, write tables and figures there; unless quick, into the note and docs/ as well."""
-    jobs.run(all_jobs(seeds, quick), out, workers)
+    jobs.run(all_jobs(seeds, quick), out, engine)
     found = Found(out, seeds, quick, list(settings()), all_jobs(seeds, quick))
     text = report(found)
     paths = [out / "results.md", *macpo_figures.draw(found, out)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swarm_env.engine.run import Engine
 from trainers.checkpoint import write_whole
 from trainers.reproduce import jobs
 from trainers.reproduce.jobs import Job
@@ -114,10 +115,10 @@ def report(found: Found) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train what `out` does not hold, and write tables there; unless quick, into the note as well."""
     every = all_jobs(seeds, quick)
-    jobs.run(every, out, workers)
+    jobs.run(every, out, engine)
     text = report(Found(out, seeds, quick, list(SETTINGS), every))
     write_whole(out / "results.md", text.encode())
     if quick or not NOTE.exists():

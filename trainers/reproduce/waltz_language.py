@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from datetime import date
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from torch import Generator
 
+from swarm_env.engine import job as engine_job
+from swarm_env.engine.run import Engine
 from trainers import judgement
 from trainers.checkpoint import write_whole
 from trainers.language import baselines, sources
 from trainers.language import waltz as language
 from trainers.reproduce import jobs
+from trainers.reproduce.files import Files, Piece
 from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
@@ -89,18 +91,13 @@ def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
     return first, second
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train, judge, write; see `trainers.reproduce`."""
     first, second = plan(seeds, quick, out)
-    jobs.run(first, out, workers)
-    jobs.run(second, out, workers)
-    left = [(out, job.name, job.seed) for job in (*first, *second) if not _scores(out, job.name, job.seed).exists()]
-    if workers > 1 and left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_judge, left))
-    else:
-        for one in left:
-            _judge(one)
+    jobs.run(first, out, engine)
+    jobs.run(second, out, engine)
+    pieces = [_piece(out, job.name, job.seed) for job in (*first, *second)]
+    Files("judge_language", pieces, print).carry_out(engine, out)
     scores = {
         (job.name, job.seed): json.loads(_scores(out, job.name, job.seed).read_text()) for job in (*first, *second)
     }
@@ -129,9 +126,24 @@ def _scores(out: Path, name: str, seed: int) -> Path:
     return out / "scores" / f"{name}_seed{seed}.json"
 
 
-def _judge(one: tuple[Path, str, int]) -> None:
+def _piece(out: Path, name: str, seed: int) -> Piece:
+    """The judging of a training: what it is called, and the hash of what it has left."""
+    held = hashlib.sha256((out / f"{name}_seed{seed}" / jobs.LAST).read_bytes()).hexdigest()
+    params = {"name": name, "seed": seed, "trained": held}
+    job = engine_job.Job("judge_language", params, {"out": str(out.resolve())})
+    file = _scores(out, name, seed)
+    return Piece(job, f"scores of {name}_seed{seed}", file.exists(), file)
+
+
+def run_jobs(each: Sequence[engine_job.Job]) -> list[None]:
+    """Judge; what a worker does."""
+    for job in each:
+        _judge(Path(job.hints["out"]), job.params["name"], job.params["seed"])
+    return [None] * len(each)
+
+
+def _judge(out: Path, name: str, seed: int) -> None:
     """Write the scores of a training's rows: row -> metric -> value; undefined is None."""
-    out, name, seed = one
     torch.set_num_threads(1)
     rows = rows_of(out / f"{name}_seed{seed}", name.partition("_")[2], seed)
     plain = {row: {key: None if x != x else x for key, x in values.items()} for row, values in rows.items()}
