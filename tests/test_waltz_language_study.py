@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from swarm_env.engine.run import Engine
 from trainers.games import Labels
 from trainers.language import baselines
 from trainers.language.prompts import Prompt
@@ -50,11 +51,11 @@ def test_the_whole_of_it_in_miniature(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(study, "RUNS", study.RUNS[:2])
     monkeypatch.setattr(study, "PROMPTS", 24)
     monkeypatch.setattr(study, "LABELLED", 24)
-    (written,) = study.study(tmp_path, 1, 1, quick=True)
+    (written,) = study.study(tmp_path, 1, Engine(workers=0), quick=True)
     text = written.read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     kept = [heading for heading, name, _ in study.ROWS if name in ("waltz", "single")]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows[-len(kept) :]] == kept
     assert "1 base | " in text
     before = written.read_bytes()
-    assert study.study(tmp_path, 1, 1, quick=True)[0].read_bytes() == before
+    assert study.study(tmp_path, 1, Engine(workers=0), quick=True)[0].read_bytes() == before

@@ -103,7 +103,7 @@ def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     }
     text = f"`swarm reproduce waltz_language --seeds {seeds}`; {date.today().isoformat()}, {platform.machine()}, one "
     text += "thread a training. Means over seeds, [95 % bootstrap interval], on held-out prompts.\n"
-    for world in WORLDS:
+    for world in dict.fromkeys(world for world, _ in RUNS):
         text += f"\n#### {world.capitalize()} information\n\n{_table(scores, world, seeds)}"
     target = out / "results.md" if quick or not NOTE.exists() else NOTE
     if target == NOTE:
