@@ -7,7 +7,7 @@ Settings are those of configs/ppo.yaml; what has no counterpart in RLlib stays a
 not 1e-5), advantages standardised over a rollout, not over minibatches, logits not clamped. Trained policies draw
 their actions on the same held-out seeds (`trainers.evaluation`). Every arm is one process; RLlib needs the interpreter
 of `make rllib`. A run's rate leaves its first update out, which loads compiled code; processor time is the learner's
-process alone, so that with a remote runner it misses the sampling.
+process alone, so that with a remote runner it misses the sampling. Finished runs are kept in --runs and not run again.
 """
 
 from __future__ import annotations
@@ -148,41 +148,53 @@ def scale(episodes: int) -> dict[str, float]:
     }
 
 
-def work(arm: str, seeds: int, steps: int, episodes: int) -> None:
-    """Play one arm, a JSON line for each seed."""
+def work(arm: str, seeds: list[int], steps: int, episodes: int) -> None:
+    """Play one arm, and print a JSON line for each seed."""
     if arm != "sb3":
-        import ray
-
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    for seed in range(seeds):
+        start_ray()
+    for seed in seeds:
         run = with_sb3(seed, steps, episodes) if arm == "sb3" else with_rllib(arm, seed, steps, episodes)
-        print(json.dumps({"arm": arm, "seed": seed, **run}), flush=True)
+        print(json.dumps({"arm": arm, "seed": seed, "steps": steps, "episodes": episodes, **run}), flush=True)
+
+
+def start_ray(attempts: int = 4) -> None:
+    """A local Ray; it gives itself 30 seconds to start, which is too little on a busy machine."""
+    import ray
+
+    for left in reversed(range(attempts)):
+        try:
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
+            return
+        except Exception as error:  # Ray's own, of no closer kind
+            if not left:
+                raise
+            print(f"Ray did not start ({error}): once more", file=sys.stderr)
+            ray.shutdown()
 
 
 def runs(arm: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """An arm's runs, in a process of its own, with the interpreter that has its library."""
+    """An arm's runs: those on file, and what is missing, by a process with the interpreter that has its library."""
+    asked = {"arm": arm, "steps": arguments.steps, "episodes": arguments.episodes}
+    lines = arguments.runs.read_text(encoding="utf-8").splitlines() if arguments.runs.exists() else []
+    done = [run for run in map(json.loads, lines) if run.items() >= asked.items()]
+    kept = {run["seed"]: run for run in done if run["seed"] < arguments.seeds}
+    missing = [str(seed) for seed in range(arguments.seeds) if seed not in kept]
+    if not missing:
+        return list(kept.values())
     python = sys.executable if arm == "sb3" else arguments.rllib_python
-    command = [
-        python,
-        "-m",
-        "benchmarks.rllib_against_sb3",
-        "--work",
-        arm,
-        "--seeds",
-        arguments.seeds,
-        "--steps",
-        arguments.steps,
-    ]
-    found = subprocess.run(
-        [str(part) for part in (*command, "--episodes", arguments.episodes)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    lines = [line for line in found.stdout.splitlines() if line.startswith('{"arm"')]
-    print("\n".join(lines), file=sys.stderr, flush=True)
-    return [json.loads(line) for line in lines]
+    options = [f"--work={arm}", f"--steps={arguments.steps}", f"--episodes={arguments.episodes}"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [python, "-m", "benchmarks.rllib_against_sb3", *options, "--of", *missing]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as worker:
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if line.startswith('{"arm"'):
+                with arguments.runs.open("a", encoding="utf-8") as file:
+                    file.write(line)
+                kept[json.loads(line)["seed"]] = json.loads(line)
+    if worker.returncode:
+        raise SystemExit(f"{ARMS[arm]}: a run failed with exit code {worker.returncode}; its errors are above")
+    return list(kept.values())
 
 
 def t_interval(mean: float, error: float, freedom: float) -> str:
@@ -224,11 +236,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=64)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["sb3", "rllib"])
     parser.add_argument("--rllib-python", default=str(ROOT / ".venv-rllib" / "bin" / "python"))
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "rllib_against_sb3.jsonl", help="finished runs")
     parser.add_argument("--work", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--of", type=int, nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.work, arguments.seeds, arguments.steps, arguments.episodes)
+        work(arguments.work, arguments.of, arguments.steps, arguments.episodes)
         return
+    arguments.runs.parent.mkdir(parents=True, exist_ok=True)
     found = {arm: runs(arm, arguments) for arm in arguments.arms}
     print(f"{time.strftime('%Y-%m-%d')}, {machine.kind()}, one thread, load average {machine.load()}\n")
     print("\n".join(table(found, scale(arguments.episodes))))

@@ -40,6 +40,8 @@ class MarketRows(VectorMultiAgentEnv):  # type: ignore[misc]
         ValueError: a setting that does not exist, is out of range, or that a batch has not.
     """
 
+    closed = True  # of the class, since RLlib closes even what was never made
+
     def __init__(self, config: Mapping[str, Any] | None, num_envs: int) -> None:
         super().__init__()
         chosen = settings(config)
@@ -59,6 +61,7 @@ class MarketRows(VectorMultiAgentEnv):  # type: ignore[misc]
         self.single_action_spaces = dict.fromkeys(self.agents, acts)
         self.single_observation_space = gymnasium.spaces.Dict(self.single_observation_spaces)
         self.single_action_space = gymnasium.spaces.Dict(self.single_action_spaces)
+        self.closed = False
         self.left = 0  # steps of the running episodes; 0 before the first
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

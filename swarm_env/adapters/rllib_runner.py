@@ -53,6 +53,8 @@ class MarketEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         ValueError: another environment, or a setting that would be without effect.
     """
 
+    env: MarketRows | None
+
     def make_env(self) -> None:
         """Make the markets; RLlib calls it."""
         _check(self.config)
@@ -140,7 +142,8 @@ class MarketEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         over, last = False, self._seen
         for t in range(steps):
             decided = self._decide(self._seen, explore)
-            seen.put(t, self._seen), taken.put(t, decided)
+            seen.put(t, self._seen)
+            taken.put(t, decided)
             self._seen, rewards, over, last = self.env.step(decided[Columns.ACTIONS])
             paid.put(t, {Columns.REWARDS: rewards.astype(np.float32)})
             self._returns += rewards
