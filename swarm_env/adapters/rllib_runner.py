@@ -53,7 +53,7 @@ class MarketEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         ValueError: another environment, or a setting that would be without effect.
     """
 
-    env: MarketRows | None
+    env: MarketRows  # None until RLlib calls `make_env`
 
     def make_env(self) -> None:
         """Make the markets; RLlib calls it."""
