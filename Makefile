@@ -21,7 +21,7 @@ METRICS := toxicity_rate,toxicity_rate_all,quality_gap,spread,conditional_loss_i
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study macpo-study parity rllib trl golden study \
+.PHONY: help setup test lint types check bench bench-metrics cuda-ptx incentives ppo-study macpo-study parity rllib test-ray trl golden study \
 	clean \
 	run-alignment-scenarios run-alignment-analyze run-alignment-all
 
@@ -40,6 +40,7 @@ help:
 	@echo "study                    swarm study on every annotation in research/annotations/, into research/notes/"
 	@echo "parity                   run SWARM beside us, in $(PARITY), into docs/parity.md"
 	@echo "rllib                    the RLlib and Gymnasium adapters' tests under Ray's older Gymnasium, in $(RLLIB)"
+	@echo "test-ray                 the Ray engine, with workers and drivers that die, on a real cluster here, in $(RLLIB)"
 	@echo "trl                      our DPO and SFT losses beside TRL's, in $(TRL) (about 1.7 GB)"
 	@echo "golden                   rewrite the golden playthroughs (after a wanted change of behaviour)"
 
@@ -132,8 +133,12 @@ $(RLLIB)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(RLLIB)
 	grep '^torch==' constraints.txt > $(RLLIB)/torch.txt
 	$(RLLIB)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(RLLIB)/torch.txt \
-		--editable '.[rllib]' pytest hypothesis
+		--editable '.[rllib,ray]' pytest hypothesis
 	@touch $@
+
+# the Ray engine on a real cluster of this machine: RLlib's environment has Ray, and its older Gymnasium does no harm
+test-ray: $(RLLIB)/.ready
+	$(RLLIB)/bin/python -m pytest tests/ray
 
 rllib: $(RLLIB)/.ready
 	$(RLLIB)/bin/python -m pytest tests/rllib tests/test_gymnasium.py tests/test_gymnasium_vector.py
@@ -147,7 +152,7 @@ $(TRL)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 trl: $(TRL)/.ready
-	$(TRL)/bin/python -m pytest tests/test_trl_losses.py
+	$(TRL)/bin/python -m pytest tests/test_trl_losses.py tests/test_trl_macpo.py
 
 clean:
 	rm -rf $(VENV) $(PARITY) $(RLLIB) $(TRL) $(BENCH) $(CUDA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -91,6 +91,10 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar("1,000 agents in one environment", 1e6, lambda f: f.rate("grid1000/1x1"), "agent-steps/s", "all rules"),
     Bar(
+        "100,000 agents in one environment: cost of an agent-step against 7 agents, 4,096 rows", 3,
+        lambda f: f.ratio("large/7", "large/100000"), "times", "all rules, 16 contacts an agent", True,
+    ),
+    Bar(
         "dict ParallelEnv, 7 agents", 30e3, _per("market/parallel", 7), "env-steps/s", "shipped scenario, infos on",
     ),
     Bar("SB3 VecEnv, 64 rows", 5e6, lambda f: f.rate("learning/vecenv"), "agent-steps/s", "7 a row, all rules"),

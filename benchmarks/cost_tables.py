@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.bars import epochs_around
 from benchmarks.figures import Figures
-from benchmarks.plan import AGENTS, ROWS
+from benchmarks.plan import AGENTS, LARGE, ROWS
 from benchmarks.text_table import markdown
 
 WRITE_BACK = 2  #: state is read and written
@@ -104,3 +104,30 @@ def limits(figures: Figures) -> str:
         ("share of the writing limit", "-" if show is None else f"{took / show:.0%}"),
     ]
     return markdown(("7 agents, 4,096 rows, all rules, one thread", ""), rows)
+
+
+def large(figures: Figures) -> str:
+    """Markets of up to 100,000 agents: what an agent-step costs against seven agents many times, and what it takes."""
+    rows = []
+    for number in (7, *LARGE):
+        id = f"large/{number}"
+        state, shown, contacts, peak = (
+            figures.fact(id, name) for name in ("state_bytes", "shown_bytes", "contacts", "peak_bytes")
+        )
+        rows.append(
+            (
+                f"{number:,}",
+                "-" if contacts is None else f"{contacts / number:.1f}",
+                _cell(figures.rate(id)),
+                _cell(_nanoseconds(figures, id)),
+                _cell(figures.ratio("large/7", id), 2),
+                _cell(None if state is None else state / number),
+                _cell(None if shown is None else shown / number),
+                _cell(None if peak is None else peak / 2**20),
+            )
+        )
+    columns = (
+        "agents", "contacts an agent", "agent-steps/s", "ns an agent-step", "times that of 7", "state, bytes an agent",
+        "shown, bytes an agent", "process at its peak, MiB",
+    )  # fmt: skip
+    return markdown(columns, rows)

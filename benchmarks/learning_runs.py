@@ -61,11 +61,13 @@ def supersuit(seconds: float, rows: int) -> tuple[Callable[[], Sample], Facts]:
 def ppo(seconds: float, rows: int, maskable: bool = False, stock: bool = False) -> tuple[Callable[[], Sample], Facts]:
     """SB3's PPO, or sb3-contrib's MaskablePPO, end to end: rollouts and updates of a 2 x 64 network; counts slots.
 
-    With our policy for the market's action heads (ReLU), or with SB3's own "MlpPolicy" as it comes (tanh).
+    With our policy for the market's action heads (ReLU), our buffer and a fused Adam, or with SB3's own "MlpPolicy" as
+    it comes (tanh).
     """
     import torch
 
     from swarm_env.adapters.sb3 import MarketVecEnv
+    from swarm_env.adapters.sb3_buffer import MarketRolloutBuffer, MaskedRolloutBuffer
     from swarm_env.adapters.sb3_policy import MarketPolicy, MaskedMarketPolicy
 
     if maskable:
@@ -76,10 +78,13 @@ def ppo(seconds: float, rows: int, maskable: bool = False, stock: bool = False) 
     venv = MarketVecEnv(scenario("all", 7), num_envs=rows, learners="all")
     once = ROLLOUT * venv.num_envs
     policy: Any = "MlpPolicy" if stock else MaskedMarketPolicy if maskable else MarketPolicy
-    shape: dict[str, Any] = {"net_arch": [64, 64]} | ({} if stock else {"activation_fn": torch.nn.ReLU})
+    shape: dict[str, Any] = {"net_arch": [64, 64]}
+    if not stock:
+        shape |= {"activation_fn": torch.nn.ReLU, "optimizer_kwargs": {"eps": 1e-5, "fused": True}}
+    buffer = None if stock else MaskedRolloutBuffer if maskable else MarketRolloutBuffer
     model = PPO(
         policy, venv, n_steps=ROLLOUT, n_epochs=PASSES, batch_size=once // MINIBATCHES, policy_kwargs=shape,
-        seed=0, device="cpu", verbose=0,
+        seed=0, device="cpu", verbose=0, rollout_buffer_class=buffer,
     )  # fmt: skip
 
     def play() -> int:

@@ -7,6 +7,7 @@ are drawn between the steps while the watch stands still.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,7 @@ def batch(
     nvec = np.asarray(env.single_action_space.nvec, dtype=np.int64)
     actions = np.zeros((rows, env.num_learners, len(nvec)), dtype=np.int64)
     facts |= trade(env, nvec, actions, agents, market.num_steps)
+    facts["peak_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the whole process, set-up too
     if rows * agents * market.num_steps <= RECORDED:
         return recorded(seconds, env, nvec, actions, agents, market.num_steps), facts
     return drawn(seconds, env, nvec, actions, agents, market.simulation.steps_per_epoch), facts
@@ -108,6 +110,7 @@ def size(market: swarm_env.Scenario, learners: str, rows: int) -> Facts:
         "action_bytes": 8 * env.num_learners * heads,
         "observation_entries": seen["observation"].size,
         "mask_entries": seen["action_mask"].size,
+        "contacts": env.state_tables.contacts.shape[1],
     }
     env.close()
     need = rows * (facts["state_bytes"] + facts["shown_bytes"] + 2 * facts["action_bytes"])

@@ -8,6 +8,7 @@ from typing import Any
 ROWS = (1, 32, 1024, 4096, 8192)
 AGENTS = (7, 50, 200, 1000)
 SPREAD_ROWS = (1024, 4096, 8192)
+LARGE = (1_000, 10_000, 100_000)  #: agents of large markets, one environment each
 EPOCHS = 102  #: of the long episode
 
 
@@ -129,6 +130,11 @@ def _learning() -> list[Measurement]:
     ]
 
 
+def _large() -> list[Measurement]:
+    """One market of many agents beside many of a few."""
+    return [ours("large/7", 4096), *(ours(f"large/{agents}", 1, agents) for agents in LARGE)]
+
+
 def _limits() -> list[Measurement]:
     episode = {"rules": "all", "agents": 7, "rows": 256, "num_epochs": EPOCHS}
     return [
@@ -143,6 +149,6 @@ def _limits() -> list[Measurement]:
 
 
 PLAN: tuple[Measurement, ...] = (
-    *_market(), *_spread(3), *_spread(8), *_learning(), *_limits(),
+    *_market(), *_spread(3), *_spread(8), *_learning(), *_limits(), *_large(),
     *(each for agents in AGENTS for each in _grid(agents)),
 )  # fmt: skip

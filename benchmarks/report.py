@@ -124,6 +124,7 @@ SECTIONS: dict[str, Callable[[Figures], str]] = {
     "spread": spread,
     "learning": learning,
     "agents": cost_tables.agents,
+    "large": cost_tables.large,
     "threads": cost_tables.threads,
     "epochs": cost_tables.epochs,
     "phases": cost_tables.phases,

@@ -21,16 +21,18 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
-from swarm_env.core.tables import table
+from swarm_env.core.tables import table, tables
 from swarm_env.core.types import DESK, Scene, State, View
 from swarm_env.deals import pending, settled
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
-FORMAT = 3  #: of a snapshot
-#: The tables that the future depends on; outcomes and deals say what the last step did.
-MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in ("outcomes", "deals"))
+NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)  #: no rows
+FORMAT = 4  #: of a snapshot
+#: What the future does not depend on: what the last step did, and working memory.
+PASSING: tuple[str, ...] = ("outcomes", "deals", "shown", "assessments", "links")
+MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)
 
 
 class MarketVectorEnv:
@@ -78,6 +80,7 @@ class MarketVectorEnv:
         self.num_learners = len(self.possible_agents)
         self.state_tables: State
         self._view: View
+        self._spare: View | None = None  # that the next step writes into, see `keep_last`
         self._allocate(which)
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
@@ -120,10 +123,12 @@ class MarketVectorEnv:
             rows["seed"], rows["episode"] = self._seed + np.arange(self.num_envs), 0
         else:
             rows["episode"] += 1
-        tables = self._scene, self._initial, self.state_tables, self._view
-        self._each(lambda lo, hi: step.reset_unchecked(*tables, lo, hi))
+        if self._spare is not None:
+            self._view, self._spare = self._spare, self._view
+        parts = self._scene, self._initial, self.state_tables, self._view
+        self._each(lambda lo, hi: step.reset_unchecked(*parts, lo, hi))
         self._begin()
-        return self._observations(), {}
+        return self.seen(), {}
 
     def _starts_over(self, seed: int | None) -> bool:
         """Whether a reset with that seed leads to every row's first episode, not its next; keeps the seed."""
@@ -157,19 +162,40 @@ class MarketVectorEnv:
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != shape:
             raise ValueError(f"actions have shape {chosen.shape}; they must be {shape} whole numbers")
-        tables = self._scene, self.state_tables, self._view
-        self._each(lambda lo, hi: step.advance_unchecked(*tables, chosen, lo, hi))
-        rewards = self._view.reward.copy()
+        rewards, over, infos = self.play(chosen, np.float64)
+        truncations = np.zeros(shape[:2], dtype=np.bool_)
+        truncations[over] = True
+        return self.seen(), rewards, np.zeros(shape[:2], dtype=np.bool_), truncations, infos
+
+    def play(self, chosen: NDArray[np.int64], kind: type) -> tuple[NDArray[Any], NDArray[np.int64], dict[str, Any]]:
+        """What `step` does, unchecked, for adapters: a step of actions (B, L, heads), int64 and C-contiguous.
+
+        Returns:
+            rewards of the type `kind` (B, L), a fresh array; rows whose episodes ended (k,); `infos` as from `step`.
+        """
+        if self._spare is not None:
+            self._view, self._spare = self._spare, self._view
+        parts = self._scene, self.state_tables, self._view
+        self._each(lambda lo, hi: step.advance_unchecked(*parts, chosen, lo, hi))
+        rewards: NDArray[Any] = self._view.reward.astype(kind)
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
-        truncations, infos = np.zeros(shape[:2], dtype=np.bool_), {}
         self._steps_left -= 1
-        if self._steps_left <= 0:
-            over = np.flatnonzero(self.state_tables.rows["step"] >= self._steps)
-            truncations[over] = True
-            infos = self._finish(over) if len(over) else {}
-            self._count_steps()
-        return self._observations(), rewards, np.zeros(shape[:2], dtype=np.bool_), truncations, infos
+        if self._steps_left > 0:
+            return rewards, NONE, {}
+        over = np.flatnonzero(self.state_tables.rows["step"] >= self._steps)
+        infos = self._finish(over) if len(over) else {}
+        self._count_steps()
+        return rewards, over, infos
+
+    def keep_last(self) -> None:
+        """From now on a step leaves the observations alone that the one before it returned, and overwrites older ones.
+
+        For callers that still read the last observations when they have the next ones, and copy nothing. Masks are
+        overwritten as before.
+        """
+        shape, kind = self._view.observation.shape, self._view.observation.dtype
+        self._spare = self._view._replace(observation=tables([(kind, shape)])[0])
 
     def _count_steps(self) -> None:
         """Keep how many steps are left until the first episode ends: till then nobody need look for one."""
@@ -177,20 +203,20 @@ class MarketVectorEnv:
 
     def _finish(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         """Keep what ended episodes leave, then start the next ones."""
-        tables, view = self.state_tables, self._view
+        state, view = self.state_tables, self._view
         final = {"observation": view.observation[rows], "action_mask": view.mask[rows]}
         episode = {
-            "return": tables.agents["gained"][np.ix_(rows, self._learners)],
-            "length": tables.rows["step"][rows],
-            **episode_metrics(tables.rows[rows]),
+            "return": state.agents["gained"][np.ix_(rows, self._learners)],
+            "length": state.rows["step"][rows],
+            **episode_metrics(state.rows[rows]),
         }
-        tables.rows["episode"][rows] += 1
+        state.rows["episode"][rows] += 1
 
         def restart(lo: int, hi: int) -> None:
             mine = rows[np.searchsorted(rows, lo) : np.searchsorted(rows, hi)]
             for run in np.split(mine, np.flatnonzero(np.diff(mine) != 1) + 1):  # the kernel takes ranges
                 if len(run):
-                    step.reset_unchecked(self._scene, self._initial, tables, view, int(run[0]), int(run[-1]) + 1)
+                    step.reset_unchecked(self._scene, self._initial, state, view, int(run[0]), int(run[-1]) + 1)
 
         self._each(restart)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
@@ -229,7 +255,8 @@ class MarketVectorEnv:
             raise RuntimeError("reset the environment before asking for what is pending")
         return pending(self._scene, self.state_tables)
 
-    def _observations(self) -> dict[str, NDArray[Any]]:
+    def seen(self) -> dict[str, NDArray[Any]]:
+        """Observations and masks of the step to come, as `reset` and `step` return them."""
         observation, mask = self._view.observation, self._view.mask
         if self.copy:
             observation, mask = observation.copy(), mask.copy()
@@ -276,7 +303,7 @@ class MarketVectorEnv:
         self._seed, self._started = said["seed"], said["started"]
         self._put_back(parts)
         self._begin()
-        return self._observations()
+        return self.seen()
 
     def _parts(self) -> list[NDArray[Any]]:
         """What a snapshot holds, in host memory."""
@@ -322,10 +349,12 @@ def _compile(
                 f"{other.scenario.scenario_id} and {first.scenario.scenario_id} differ in shape: scenarios of one "
                 "batch must agree in agents, contacts, learners, slots, and in collusion and security control being on"
             )
+    if len(compiled) == 1:  # no copies: a large market's tables are most of what it takes
+        return first, first.scene, first.initial, np.zeros(num_envs, dtype=np.int64)
     scene = Scene(*(_stack(list(parts)) for parts in zip(*(each.scene for each in compiled), strict=True)))
     initial = State(*(_stack(list(parts)) for parts in zip(*(each.initial for each in compiled), strict=True)))
     which = np.array([distinct[keys[id(source)]] for source in sources], dtype=np.int64)
-    return first, scene, initial, which if many else np.zeros(num_envs, dtype=np.int64)
+    return first, scene, initial, which
 
 
 def _learning(compiled: Compiled) -> list[int]:

@@ -2,7 +2,8 @@
 
 Each loads only what it needs.
 
-Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback).
+Exit codes: 0 done; 1 a success criterion failed under --check; 2 bad input (one clear line, no traceback); 3 jobs that
+could not be done (failures.json names them, and all others are kept).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+
+from swarm_env.engine.options import add_options, refuse_options
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -27,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ImportError,
     ) as error:  # ScenarioError, AnalysisError, RecordingError and wrong arguments
         print(f"swarm: {error}", file=sys.stderr)
-        return 2
+        return int(getattr(error, "exit_code", 2))
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         sys.stderr.close()
         return 0
@@ -156,17 +159,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings in YAML (configs/ppo.yaml has the defaults)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--seed", type=int, help="seed of weights, draws and markets")
+    parser.add_argument("--seeds", type=int, metavar="N", help="train with N seeds, from the first on, a folder each")
     parser.add_argument("--out", metavar="FOLDER", help="the run's folder, new or empty (default: one below runs/)")
     parser.add_argument("--resume", metavar="RUN", help="go on in a run's folder, from its newest checkpoint")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser)
     parser.set_defaults(command=_train)
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from importlib import import_module
 
+    if arguments.seeds is None:
+        refuse_options(arguments, "--seeds")
     try:
-        trainer = import_module(f"trainers.{arguments.algorithm}")
+        trainer = import_module("trainers.seeds" if arguments.seeds is not None else f"trainers.{arguments.algorithm}")
     except ModuleNotFoundError as error:
         raise ImportError(f"swarm train needs {error.name}: pip install 'swarm-env[train]'") from error
     code: int = trainer.main(arguments)
@@ -190,6 +197,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transfer", action="store_true", help="let trained policies play other scenarios")
     parser.add_argument("--out", metavar="DIR", help="results; the same command resumes (default: one below runs/)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser)
     parser.set_defaults(command=_evaluate)
 
 
@@ -200,13 +208,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the study: waltz, macpo or compare")
+    known = "waltz, macpo, waltz_language, macpo_language or compare"
+    parser.add_argument("name", metavar="NAME", help=f"of the study: {known}")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="of every training (default: 5)")
-    parser.add_argument("--workers", type=int, default=1, metavar="W", help="trainings at a time (default: 1)")
     parser.add_argument(
         "--out", metavar="DIR", help="runs and results; the same command resumes (default: below runs/)"
     )
     parser.add_argument("--quick", action="store_true", help="tiny trainings, to see that all of it works")
+    add_options(parser)
     parser.set_defaults(command=_reproduce)
 
 
@@ -227,6 +236,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on with what the folder holds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser)
     parser.set_defaults(command=_study)
 
 
@@ -250,6 +260,7 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="results (default: one below runs/)")
     parser.add_argument("--resume", action="store_true", help="go on with what the folder holds")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser)
     parser.set_defaults(command=_sweep)
 
 

@@ -157,6 +157,7 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
     state = State(
         rows=table(types.Row, 1),
         agents=table(types.Agent, 1, num_agents),
+        shown=table(types.Shown, 1, num_agents),
         books=table(types.Book, 1, num_agents),
         proposals=table(types.Proposal, 1, num_agents),
         outcomes=table(types.Outcome, 1, num_agents),
@@ -165,6 +166,7 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
         relations=table(types.Relation, 1, num_edges),
         pairs=table(types.Pair, 1, num_edges if collusion else 1),
         assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
+        links=table(types.Link, 1, num_edges if security else 1),
         history=table(types.Past, 1, remembered),
     )
     state.rows["toxicity"] = state.rows["mean_p"] = RUNNING_START
@@ -190,9 +192,13 @@ def select(names: Sequence[str], learners: Learners) -> tuple[str, ...]:
     """
     patterns = [learners] if isinstance(learners, str) else list(learners)
     chosen: set[str] = set()
+    known = set(names)
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(f"learners must be agent names or patterns, got {pattern!r}")
+        if pattern in known:  # no name has a wildcard in it
+            chosen.add(pattern)
+            continue
         fits = set(names) if pattern == "all" else {name for name in names if fnmatchcase(name, pattern)}
         if not fits:
             near = difflib.get_close_matches(pattern, names, 1)

@@ -47,6 +47,7 @@ RECORDS: dict[str, type] = {
     "edges": types.Edge,
     "rows": types.Row,
     "agents": types.Agent,
+    "shown": types.Shown,
     "books": types.Book,
     "proposals": types.Proposal,
     "outcomes": types.Outcome,
@@ -55,6 +56,7 @@ RECORDS: dict[str, type] = {
     "relations": types.Relation,
     "pairs": types.Pair,
     "assessments": types.Assessment,
+    "links": types.Link,
     "history": types.Past,
 }
 

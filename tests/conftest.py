@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SWARM_WORKERS", "0")  # tests/test_engine*.py ask for workers; elsewhere they only cost time
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -238,6 +238,7 @@ def test_peer_slots_show_the_most_visible_contacts_the_first_of_equals_first():
     market = plain_market({**scenario(6).to_dict(), "view": {"peers": 3}}, "all")
 
     def shown():
+        observe.show_agents(market)
         observe.fill_slots(market, 2)
         found = [observe.peer_contact(market, 2, slot) for slot in range(3)]
         return [int(market.edges[k].peer) if k >= 0 else None for k in found]

@@ -109,6 +109,17 @@ def test_a_path_that_is_no_model(tmp_path: Path) -> None:
         Backbone.load(settings())
 
 
+def test_a_hub_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoTokenizer
+
+    def unknown(*_: Any, **__: Any) -> None:
+        raise OSError("nobody/model is not a valid model identifier\nmore\nand more")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", unknown)
+    with pytest.raises(RunError, match=r"nobody/model \(no folder here.*not a valid model identifier$"):
+        Backbone.load(settings("nobody/model"))
+
+
 def test_pickles_load_if_the_user_says_so(copied: Path) -> None:
     before = logits(Backbone.load(settings(copied)).model)
     to_pickle(copied)

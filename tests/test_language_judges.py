@@ -286,9 +286,9 @@ def test_a_model_from_disk_judges_alike_in_batches_of_any_size(tmp_path: Path) -
     for path in tmp_path.glob("*.safetensors"):
         path.unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=f"judge model {tmp_path}: .*safetensors"):
+    with pytest.raises(ValueError, match="its weights are pickles"):
         load_guard(str(tmp_path), "float32", "cpu")
-    with pytest.raises(ValueError, match=r"judge model .*nothing"):
+    with pytest.raises(ValueError, match=r"nothing: no such folder"):
         load_guard(str(tmp_path / "nothing"), "float32", "cpu")
 
 

@@ -33,9 +33,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "game=language", "synthetic.train=200", "synthetic.held_out=64", "synthetic.network.hidden=32",
     "synthetic.network.heads=2", "synthetic.network.intermediate=64", "synthetic.warm_start.batch=32",
-    "synthetic.warm_start.steps=200", "synthetic.warm_start.most_steps=200", "synthetic.warm_start.well_formed=0",
-    "synthetic.warm_start.tested_on=8", "model.lora_rank=4", "batch=12", "stage1.steps=2", "stage2.steps=3",
-    "checkpoint_every=2", "eval_prompts=24",
+    "synthetic.warm_start.steps=200", "synthetic.warm_start.answers=80", "synthetic.warm_start.most_steps=200",
+    "synthetic.warm_start.well_formed=0", "synthetic.warm_start.tested_on=8", "model.lora_rank=4", "batch=12",
+    "stage1.steps=2", "stage2.steps=3", "checkpoint_every=2", "eval_prompts=24",
 ]  # fmt: skip
 
 
@@ -96,13 +96,24 @@ def test_stages_move_the_policies_that_they_are_for(whole: Path) -> None:
     results = json.loads((whole / "evaluation.json").read_text())
     said = [row["policy"] for row in results["policies"]]
     assert said == ["base", "base, untrained overseer", "trained, alone", "trained"]
-    assert results["prompts"] == 24
+    assert results["episodes"] == 24
 
 
 def test_a_loaded_pair_says_what_the_trained_one_said(whole: Path) -> None:
     trained = language.load(whole)
     found = language.evaluate(trained, sources.open_(trained.config, trained.config.seed))
     assert found == json.loads((whole / "evaluation.json").read_text())
+
+
+def test_a_report_shows_it_and_markets_refuse_it(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    assert cli.main(["report", str(whole), "--out", str(page)]) == 0
+    assert "untrained overseer" in page.read_text()
+    asked = ["evaluate", "--policy", f"pair={whole}", "--scenario", "baseline", "--out", str(tmp_path / "judged")]
+    assert cli.main(asked) == 2
+    assert "governs no market" in capsys.readouterr().err
 
 
 def test_the_export_speaks_in_plain_transformers_and_peft(whole: Path) -> None:
@@ -176,7 +187,7 @@ def test_two_processes_train_one_pair(whole: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(rows(folder)) == 5
-    assert json.loads((folder / "evaluation.json").read_text())["prompts"] == 24
+    assert json.loads((folder / "evaluation.json").read_text())["episodes"] == 24
     kept = checkpoint.read(sorted((folder / "checkpoints").glob("step_*"))[-1])
     assert kept.tensors["generator"].shape[0] == 2
     with pytest.raises(RunError, match="trained by 2 processes"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swarm_env.core import laundering
+from swarm_env.core import chains, extremes, laundering
 from swarm_env.testing import plain_market
 
 
-def market(agents, contacts, seed, gap, shortest):
-    network = {"topology": "small_world", "k_neighbors": contacts, "rewire_probability": 0.3}
+def market(agents, contacts, seed, gap, shortest, network=None):
+    network = network or {"topology": "small_world", "k_neighbors": contacts, "rewire_probability": 0.3}
     m = plain_market(
         {
             "scenario_id": "t",
@@ -65,9 +65,50 @@ def test_many_searches_at_once_find_what_each_would_find(agents, seed):
         assert (expected > 0).any()
 
 
+def in_large_markets(monkeypatch):
+    """Have markets of any size searched as large ones are; returns a list that fills with the agents left over."""
+    left, find = [], extremes.find
+    monkeypatch.setattr(laundering, "FEW", 0)
+    monkeypatch.setattr(extremes, "find", lambda m: left.append(find(m)) or left[-1])
+    return left
+
+
+NETWORKS = [
+    {"topology": "ring"},
+    {"topology": "star"},
+    {"topology": "scale_free", "m_edges": 2},
+    {"topology": "random_erdos_renyi", "edge_probability": 0.04},
+    {"topology": "random_erdos_renyi", "edge_probability": 0.5},
+    {"topology": "small_world", "k_neighbors": 6, "rewire_probability": 0.2},
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "_".join(map(str, network.values())))
+def test_large_markets_find_what_a_search_from_every_agent_finds(network, seed, monkeypatch):
+    left = in_large_markets(monkeypatch)
+    gap, shortest = (0.0, 0.3, 0.9)[seed % 3], 2 + seed % 5
+    agents = (20, 40, 66)[seed % 3]
+    m = market(agents, 0, seed, gap, shortest, network)
+    laundering.find_laundering(m)
+    assert m.books.threat.tolist() == searched(m, gap, shortest).tolist()
+    assert len(left) == 1
+
+
+def test_a_large_market_leaves_few_agents_to_a_search_from_each(monkeypatch):
+    left = in_large_markets(monkeypatch)
+    network = {"topology": "small_world", "k_neighbors": 8, "rewire_probability": 0.3}
+    for agents in (100, 300):
+        m = market(agents, 0, 4, 0.1, 3, network)
+        laundering.find_laundering(m)
+        assert (m.books.threat > 0).any()
+        assert np.all(m.assessments.visits <= extremes.TRIES)
+    assert max(left) < 32
+
+
 def test_agents_are_ranked_by_reputation():
     m = market(150, 4, 3, 0.2, 3)
-    laundering._rank(m)
+    chains.rank(m)
     order = [int(work.order) for work in m.assessments]
     assert sorted(order) == list(range(150))
     assert np.all(np.diff([m.agents[i].reputation for i in order]) >= 0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_env.core import governance, laundering, step, turn
+from swarm_env.core import chains, governance, step, turn
 from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import nothing
 from swarm_env.core.levers import security
@@ -58,7 +58,7 @@ def test_risks_are_severity_times_confidence():
     assert [security.injection_risk(x) for x in (0.3, 0.6, 0.7, 1.0)] == pytest.approx([0.15, 0.48, 0.63, 0.9])
     assert [security.exfiltration_risk(n) for n in (0, 1, 2, 3, 4)] == pytest.approx([0, 0, 0.36, 0.54, 0.6])
     assert [security.manipulation_risk(x) for x in (0.5, 0.75, 1.0)] == pytest.approx([0.35, 0.6, 0.9])
-    assert [laundering.laundering_risk(x) for x in (0.1, 0.3, 0.5, 2)] == pytest.approx([0.1, 0.42, 0.8, 0.8])
+    assert [chains.laundering_risk(x) for x in (0.1, 0.3, 0.5, 2)] == pytest.approx([0.1, 0.42, 0.8, 0.8])
     found = [security.contagion_risk(*x) for x in ((2, 2.0), (3, 10.0), (5, 4.0), (9, 3.0))]
     assert found == pytest.approx([0.4 * 0.7, 0.6 * 0.9, 0.9, 0.8])
 

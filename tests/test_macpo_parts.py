@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.macpo_runs import SMALL
-from trainers import governed, losses, weak_teachers, weak_to_strong
+from trainers import governed, losses, standings, weak_teachers, weak_to_strong
 from trainers.games import words
 from trainers.macpo import load_config
 from trainers.preference_sets import Pairs, decision_weights, select
@@ -78,7 +78,7 @@ def test_each_selection_takes_what_it_says() -> None:
     drawn = torch.Generator().manual_seed(0)
 
     def taken(rule: str) -> list[int]:
-        return select(rule, candidates, student, teachers, drawn)[0].tolist()  # type: ignore[no-any-return]
+        return select(rule, candidates[:, :, 0], student, teachers, drawn)[0].tolist()  # type: ignore[no-any-return]
 
     assert taken("min_perplexity") == [0, 0]
     assert taken("majority") == [2, 2]  # of those that two agree with, the student's likelier
@@ -87,7 +87,7 @@ def test_each_selection_takes_what_it_says() -> None:
     # over the two others: 64, 32, 8 and 16, 8, 4
     assert taken("other_teachers") == [2, 2]
     several = torch.ones(3000, 3)
-    drawn_at_random = select("random", torch.ones(3000, 3, 2, dtype=torch.long), several, [several] * 3, drawn)[0]
+    drawn_at_random = select("random", torch.ones(3000, 3, dtype=torch.long), several, [several] * 3, drawn)[0]
     assert torch.bincount(drawn_at_random).float().sub(1000).abs().max() < 120
 
 
@@ -97,7 +97,7 @@ def test_balanced_pairs_give_both_decisions_the_same_weight() -> None:
     assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
     assert decision_weights(torch.tensor([1, 1])).tolist() == [1.0, 1.0]
     chosen, rejected = torch.tensor([[1, 0], [0, 1], [1, 2]]), torch.tensor([[1, 0], [1, 1], [1, 1]])
-    pairs = Pairs.of(chosen, rejected, balance=True, drop_equal=True, who="student")
+    pairs = Pairs.of(chosen, rejected, chosen[:, 0], drop_equal=True, who="student")
     assert pairs.rows.tolist() == [1, 2]
     assert pairs.weights.tolist() == [1.0, 1.0]
 
@@ -149,8 +149,8 @@ def test_partial_views_hide_what_they_say(met: tuple[Any, Any]) -> None:
 
 
 def test_measures() -> None:
-    assert weak_to_strong.pgr(0.9, 0.8, 1.0) == pytest.approx(0.5)
-    assert math.isnan(weak_to_strong.pgr(0.9, 0.8, 0.8))
+    assert standings.pgr(0.9, 0.8, 1.0) == pytest.approx(0.5)
+    assert math.isnan(standings.pgr(0.9, 0.8, 0.8))
     everything = torch.tensor([[d, r] for d in range(2) for r in range(3)])
     assert weak_to_strong.diversity(everything, words.ANSWER) == pytest.approx(1.0)
     assert weak_to_strong.diversity(everything[:1].repeat(5, 1), words.ANSWER) == 0.0

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import swarm_env
-from swarm_env.evaluation.paired import FIRST_SEED, Paired, _stretches, by_seed, interventions, names
-from swarm_env.evaluation.store import EvaluationError, Kind, Store
+from swarm_env.engine.journal import Kind
+from swarm_env.evaluation.paired import FIRST_SEED, Paired, by_seed, interventions, names
+from swarm_env.evaluation.store import EvaluationError
 from swarm_env.metrics import METRICS
 
 KIND = Kind("trial", "trial/1", ("arm", "seed"))
@@ -22,7 +23,7 @@ def scenario(**more: Any) -> Any:
 
 
 def played(paired: Paired) -> list[dict[str, Any]]:
-    return paired.play(Store(None, paired.identity, KIND))
+    return paired.play(paired.store(None))
 
 
 def test_a_seed_is_the_market_that_swarm_run_plays() -> None:
@@ -96,9 +97,11 @@ def test_what_archetypes_are_charged_adds_up() -> None:
     assert not calm["sidelined.honest"].any()
 
 
-def test_stretches_have_no_gaps_and_a_bounded_length() -> None:
-    assert list(_stretches([0, 1, 2, 3, 4], 2)) == [range(0, 2), range(2, 4), range(4, 5)]
-    assert list(_stretches([1, 2, 5, 6, 9], 9)) == [range(1, 3), range(5, 7), range(9, 10)]
+def test_groups_are_seeds_of_one_arm_without_gaps_and_of_a_bounded_length() -> None:
+    paired = Paired(KIND, {"a": scenario(), "b": scenario()}, 5, 1)
+    assert list(paired.groups([0, 1, 2, 3, 4], 2)) == [[0, 1], [2, 3], [4]]
+    assert list(paired.groups([1, 2, 4, 5, 6, 9], 9)) == [[1, 2], [4], [5, 6], [9]]
+    assert list(Paired(KIND, {"a": scenario()}, 5, 40).groups([0, 1, 2], 9)) == [[0], [1], [2]]  # a batch has no room
 
 
 @pytest.mark.parametrize(("seeds", "episodes", "said"), [(0, 1, "seeds"), (1025, 1, "seeds"), (1, 0, "episodes")])

@@ -9,6 +9,7 @@ import pytest
 
 import swarm_env
 from swarm_env import cli
+from swarm_env.engine.run import HERE
 from trainers.reproduce import compare, markets
 
 
@@ -29,7 +30,7 @@ def test_everybody_governs_the_same_markets_and_the_note_says_so(
     answers = {"scripts": "scripts", "everybody refuses": "cautious", "scripts again": "scripts"}
     monkeypatch.setattr(compare, "ANSWERS", dict.fromkeys(answers))
     monkeypatch.setattr(compare, "specs", lambda folder, seed: answers)
-    written = compare.study(tmp_path / "mine", 2, 1, quick=True)
+    written = compare.study(tmp_path / "mine", 2, HERE, quick=True)
     text = written[0].read_text()
     assert text.count("| scripts") == 2
     assert "#### `baseline`" in text
@@ -38,5 +39,5 @@ def test_everybody_governs_the_same_markets_and_the_note_says_so(
     assert set(scores["scripts"]) == {metric for _, metric, _ in markets.COLUMNS}
     assert scores["scripts"]["feedback_trigger_rate"] is None
     before = (tmp_path / "mine" / "scores" / "seed1.json").stat().st_mtime_ns
-    assert compare.study(tmp_path / "mine", 2, 1, quick=True)[0].read_text() == text
+    assert compare.study(tmp_path / "mine", 2, HERE, quick=True)[0].read_text() == text
     assert (tmp_path / "mine" / "scores" / "seed1.json").stat().st_mtime_ns == before

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarm_env import cli
+from swarm_env.engine.run import Engine, JobsFailedError
 from trainers.checkpoint import RunError
 from trainers.reproduce import STUDIES, tables
 from trainers.reproduce.jobs import Job, finished, results, run, train
@@ -28,7 +29,7 @@ def test_finished_jobs_are_kept_and_cut_off_ones_go_on_to_the_same_end(tmp_path:
     job, said = Job("small", "ppo", SMALL, 3), list[str]()
     (tmp_path / "small_seed3").mkdir()
     (tmp_path / "small_seed3" / "config.yaml").write_text("")  # killed before it was a run
-    run([job], tmp_path, workers=2, say=said.append)  # in a process of its own
+    run([job], tmp_path, engine=Engine(workers=2), say=said.append)  # in a process of its own
     assert said == ["0 of 1 trainings are there", "1 of 1: small_seed3"]
     folder, whole = job.folder(tmp_path), contents(job.folder(tmp_path))
     assert results(job, tmp_path)["policies"][0]["policy"] == "ppo"
@@ -61,7 +62,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_job(tmp_path: Path) -> Non
 def test_a_job_that_fails_is_named_after_the_others_have_ended(tmp_path: Path) -> None:
     job, said = Job("small", "ppo", (*SMALL, "eval_episodes=0"), 0), list[str]()
     broken = Job("broken", "ppo", (*SMALL, "learners=[honest_9]"), 0)
-    with pytest.raises(RunError, match=r"1 of 2 trainings failed; the first: broken_seed0: .*honest_9"):
+    with pytest.raises(JobsFailedError, match=r"1 of 2 jobs could not be done, the first: broken_seed0: .*honest_9"):
         run([broken, job], tmp_path, say=said.append)
     assert finished(job, tmp_path)
     assert sum("FAILED" in line for line in said) == 1
@@ -92,7 +93,7 @@ def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     for given, what in (
         (["macpoo"], "unknown study 'macpoo'; allowed: " + ", ".join(STUDIES) + '; did you mean "macpo"?'),
         (["macpo", "--seeds", "0"], "--seeds 0 is out of range"),
-        (["macpo", "--workers", "0"], "--workers 0 is out of range"),
+        (["macpo", "--workers", "-1"], "--workers -1 is out of range"),
     ):
         assert cli.main(["reproduce", *given]) == 2
         lines = capsys.readouterr().err.strip().splitlines()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from swarm_env.engine.run import HERE
 from tests.macpo_runs import SMALL
 from trainers import macpo
 from trainers.reproduce import jobs, macpo_population, tables
@@ -53,7 +54,7 @@ def test_a_study_writes_tables_and_figures_and_the_note(
     note.write_text(f"read by hand\n{tables.BEGIN}\n{tables.END}\n")
     monkeypatch.setattr(study, "NOTE", note)
     monkeypatch.setattr(study, "PICTURES", tmp_path / "docs")
-    paths = study.study(tmp_path / "out", 2, 1, quick=False)
+    paths = study.study(tmp_path / "out", 2, HERE, quick=False)
     assert len(asked) == 2 * len(study.settings())
     assert {path.name for path in paths} == {"results.md", "macpo_rounds.png", "note.md"}
     text = note.read_text()
@@ -66,7 +67,7 @@ def test_a_study_writes_tables_and_figures_and_the_note(
     assert "nan" not in text
     # a quick one stays out of the note
     before = note.read_bytes()
-    quick = study.study(tmp_path / "quick", 1, 1, quick=True)
+    quick = study.study(tmp_path / "quick", 1, HERE, quick=True)
     assert note.read_bytes() == before
     assert all(path.parent == tmp_path / "quick" for path in quick)
 
@@ -76,5 +77,5 @@ def test_every_job_is_a_configuration_that_loads_and_none_is_another() -> None:
     seen = {job.config().fingerprint for job in each}
     assert len(seen) == len({job.name for job in each}) == len(each)
     published = next(job for job in each if job.name == "published").config()
-    default = macpo.Config()
+    default = macpo.load_config(None)
     assert published == default.model_copy(update={"eval_episodes": 64})

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor
 import swarm_env
 from swarm_env.adapters.choices import shares as choices_shares
 from swarm_env.adapters.sb3 import MarketVecEnv
+from swarm_env.adapters.sb3_buffer import MarketRolloutBuffer, MaskedRolloutBuffer
 from swarm_env.adapters.sb3_policy import Heads, MarketPolicy, MaskedHeads, MaskedMarketPolicy
 from trainers import evaluation
 
@@ -83,18 +84,44 @@ def test_what_ends_an_episode_is_in_the_infos_and_nothing_else_ever() -> None:
     assert venv.step(choices(venv, 1)[0])[3] == [{}] * 6
 
 
-def test_what_was_returned_is_never_overwritten_and_what_was_written_into_infos_is_forgotten() -> None:
+def test_observations_outlive_the_next_step_and_the_rest_is_never_overwritten() -> None:
     venv = MarketVecEnv(short(), 4)
-    kept = [(venv.reset(), venv.action_masks())]
+    last = venv.reset()
+    copy = last.copy()
+    kept = [(np.zeros(0), np.zeros(0), venv.action_masks())]
     copies = [tuple(part.copy() for part in kept[0])]
-    for actions in choices(venv, 12):
-        seen, rewards, dones, infos = venv.step(actions)
-        infos[2]["mine"] = 1
-        kept.append((seen, rewards, dones, venv.action_masks()))
+    for actions in choices(venv, 12):  # over the end of an episode
+        seen, rewards, dones, _ = venv.step(actions)
+        assert np.array_equal(last, copy)
+        assert not np.shares_memory(seen, last)
+        last, copy = seen, seen.copy()
+        kept.append((rewards, dones, venv.action_masks()))
         copies.append(tuple(part.copy() for part in kept[-1]))
-    assert venv.step(actions)[3][2].get("mine") is None
+    first = venv.reset()
+    assert np.array_equal(last, copy)
+    assert not np.shares_memory(first, last)
     for parts, befores in zip(kept, copies, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(parts, befores, strict=True))
+
+
+@pytest.mark.parametrize("write", ["[]=", "update", "setdefault", "|="])
+def test_what_was_written_into_infos_is_forgotten(write: str) -> None:
+    venv = MarketVecEnv(short(), 4)
+    venv.reset()
+    actions = choices(venv, 1)[0]
+    infos = venv.step(actions)[3]
+    assert len({id(info) for info in infos}) == venv.num_envs
+    if write == "[]=":
+        infos[2]["mine"] = 1
+    elif write == "update":
+        infos[2].update(mine=1)
+    elif write == "setdefault":
+        infos[2].setdefault("mine", 1)
+    else:
+        infos[2] |= {"mine": 1}
+    assert infos[2] == {"mine": 1}
+    assert infos[3] == {}
+    assert venv.step(actions)[3] == [{}] * venv.num_envs
 
 
 class Recorded(VecEnvWrapper):
@@ -171,6 +198,25 @@ def test_attributes_methods_and_evaluation_as_sb3_asks_for_them() -> None:
     with pytest.raises(ValueError, match=r"shape \(3, 7\); they must be \(14,"):
         venv.step(np.zeros((3, 7)))
     venv.close()
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # the last one is to be a short one
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "buffer"),
+    [(PPO, MarketPolicy, MarketRolloutBuffer), (MaskablePPO, MaskedMarketPolicy, MaskedRolloutBuffer)],
+)
+def test_our_buffers_give_what_sb3s_give(algorithm: Any, policy: Any, buffer: Any) -> None:
+    trained = []
+    for chosen in (None, buffer):
+        model = algorithm(
+            policy, MarketVecEnv(short(), 2), n_steps=10, batch_size=50, n_epochs=2, seed=3, rollout_buffer_class=chosen
+        )
+        trained.append(weights(model.learn(140)))
+    assert trained[0] == trained[1]
+    assert isinstance(model.rollout_buffer, buffer)
+    samples = next(model.rollout_buffer.get(30))
+    assert samples.actions.shape == (30, 7)
+    assert samples.returns.shape == samples.old_values.shape == (30,)
 
 
 def test_the_policies_heads_are_those_of_sb3_in_one_table() -> None:

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 KILLED = """
 import os, signal, sys
 from swarm_env import cli
-from swarm_env.evaluation.store import Store
+from swarm_env.engine.store import Store
 keep = Store.add
-def add(self, run):
-    keep(self, run)
-    if len(self.runs) == int(sys.argv[1]):
+def add(self, *unit):
+    keep(self, *unit)
+    if len(self) == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
 Store.add = add
 cli.main(sys.argv[2:])
@@ -155,7 +155,7 @@ def test_bad_input_is_one_clear_line_and_leaves_what_was_there(
 
 
 def _other_head() -> str:
-    from swarm_env.evaluation.store import digest
+    from swarm_env.engine.journal import digest
 
     identity = {"arms": [], "seeds": 1}
     head = {"schema": "swarm-study/1", "created": "", "settings_hash": digest(identity), "identity": identity}

@@ -18,9 +18,11 @@ import torch
 
 from swarm_env import cli
 from tests.macpo_runs import SMALL, arguments, contents
-from trainers import checkpoint, macpo, preference_sets, weak_to_strong
+from trainers import checkpoint, macpo, preference_sets, standings, weak_to_strong
 from trainers.checkpoint import RunError
-from trainers.macpo import Trainer, load, load_config
+from trainers.macpo import Trainer, load_config
+from trainers.macpo_market_config import Config
+from trainers.weak_to_strong import load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -134,7 +136,7 @@ def test_the_evaluation_is_that_of_the_policies_left_behind(whole: Path) -> None
         said = trained.decider(0)(contexts).answer
         assert weak_to_strong.judged(trained.rules, contexts, said)["accuracy"] == policies[name]["accuracy"]
         found = weak_to_strong.market(config, config.rounds, trained, config.eval_episodes)
-        assert weak_to_strong.plain(found).items() <= policies[name].items()
+        assert standings.plain(found).items() <= policies[name].items()
     last = results["rounds"][-1]
     assert last["student/accuracy"] == policies["student"]["accuracy"] == policies["last"]["accuracy"]
     assert results["rounds"][0]["student/accuracy"] == policies["naive"]["accuracy"]
@@ -150,10 +152,10 @@ def test_ablations_leave_out_what_they_say(tmp_path: Path) -> None:
         assert all(torch.equal(start[key], value) for key, value in teacher.positive.state_dict().items())
     alone = run_of(tmp_path / "mp", "mutual=false", "rounds=1")
     kept = preference_sets.read(tmp_path / "mp" / "run", 1, "teacher_2")
-    inputs = alone.teachers[1].seen(alone.inputs())
+    inputs = alone.inputs("teacher_2")
     assert torch.equal(kept["chosen"], alone.frozen["initial_teacher_2"].greedy(inputs))
     kept = preference_sets.read(tmp_path / "mp" / "run", 1, "student")
-    assert torch.equal(kept["chosen"], alone.frozen["naive"].greedy(alone.inputs()))
+    assert torch.equal(kept["chosen"], alone.frozen["naive"].greedy(alone.inputs("student")))
     # without hard negatives beta, which only DPO has, changes nothing; with them it does
     one, other = (run_of(tmp_path / f"hn{b}", "hard_negatives=false", "rounds=1", f"contrast.beta={b}") for b in (1, 2))
     assert one.history == other.history or str(one.history) == str(other.history)
@@ -177,8 +179,25 @@ def test_the_round_of_most_agreement_is_kept(tmp_path: Path) -> None:
     assert (is_first, is_last) == (best == 0, best == len(agreed) - 1)
 
 
+def test_rounds_end_with_the_first_that_falls_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed = {0: 0.6, 1: 0.8, 2: 0.7, 3: 0.9}
+
+    def found(society: Trainer) -> dict[str, float]:
+        return {**standings.standings(society), "agreement_initial": agreed[society.round]}
+
+    monkeypatch.setattr(macpo, "standings", found)
+    more = ("rounds=3", "keep=agreement")
+    whole, short = run_of(tmp_path / "whole", *more), run_of(tmp_path / "short", *more, "stop_on_regression=true")
+    assert len(whole.history) == 4
+    assert str(short.history) == str(whole.history[:3])
+    assert short.done == len(short.plan)
+    first = run_of(tmp_path / "first", "rounds=1").student.positive.state_dict()
+    kept = short.frozen["kept"].state_dict()
+    assert all(torch.equal(kept[key], value) for key, value in first.items())
+
+
 def test_the_shipped_configuration_is_the_defaults() -> None:
-    assert load_config(ROOT / "configs" / "macpo.yaml") == macpo.Config()
+    assert load_config(ROOT / "configs" / "macpo.yaml") == Config()
 
 
 def failing(capsys: pytest.CaptureFixture[str], *given: str) -> str:
@@ -194,6 +213,8 @@ def test_wrong_settings_are_one_clear_line(capsys: pytest.CaptureFixture[str], t
     wrong = {
         "teachers.count=0": "teachers.count: 0 is out of range",
         "selection=best": "selection",
+        "game=chess": "allowed: market, language",
+        "contrast.reference=base": "contrast.reference",
         "teacher.count=2": 'did you mean "teachers',
         "mixes=[[4,2,2]]": "allowed: 4 lists (rounds 0..3) of three counts",
         "mixes=[[4,2,2],[4,2,2],[4,2,2],[4,2,2]]": "fresh_contexts: true",
@@ -210,7 +231,7 @@ def test_teachers_that_say_one_thing_only_are_an_error(capsys: pytest.CaptureFix
     out = tmp_path / "run"
     mute = ["--set", "supervision.labels=1", "--set", "teachers.epochs=100", "--set", "teachers.count=1"]
     line = failing(capsys, *arguments("--out", str(out), "--quiet", *mute)[2:])
-    assert "to every one of 96 proposals: nothing can be learnt from them" in line
+    assert "to every one of 96 contexts: nothing can be learnt from them" in line
     assert (out / "checkpoints").exists()  # what was done before stays
 
 
@@ -219,9 +240,9 @@ def test_empty_preference_sets_and_losses_that_are_not_finite_stop_a_run_and_los
 ) -> None:
     same = torch.tensor([[1, 0], [0, 2]])
     with pytest.raises(RunError, match=r"student: the preference set is empty \(all 2 chosen answers are also the"):
-        preference_sets.Pairs.of(same, same, balance=False, drop_equal=True, who="student")
+        preference_sets.Pairs.of(same, same, None, drop_equal=True, who="student")
     with pytest.raises(RunError, match=r"empty \(no contexts\)"):
-        preference_sets.Pairs.of(same[:0], same[:0], balance=False, drop_equal=False, who="student")
+        preference_sets.Pairs.of(same[:0], same[:0], None, drop_equal=False, who="student")
     config, folder = load_config(None, [*SMALL, "eval_episodes=0"]), tmp_path / "run"
     whole = macpo.train(config, tmp_path / "whole")
     from trainers import losses

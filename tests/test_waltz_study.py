@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from swarm_env.engine.run import HERE
 from swarm_env.oversight import RECORD, SIGNAL, VIEW
 from trainers import attainable, baselines, governed
 from trainers.games import words
@@ -108,7 +109,7 @@ def test_a_small_study_from_training_to_note(tmp_path: Path, monkeypatch: pytest
     single = [job for job in waltz.plan(1, quick=True) if job.name == "single"]
     assert "stage2.steps=250" in single[0].overrides  # the study's own settings win over the quick ones
     monkeypatch.setitem(waltz.SETTINGS, "single", ("overseer=false",))
-    written = waltz.study(tmp_path, 1, 1, quick=True)
+    written = waltz.study(tmp_path, 1, HERE, quick=True)
     assert [path.name for path in written] == [
         "results.md", "results.json", "waltz_pareto.png", "waltz_training.png", "waltz_variants.png"
     ]  # fmt: skip
@@ -119,7 +120,7 @@ def test_a_small_study_from_training_to_note(tmp_path: Path, monkeypatch: pytest
     assert 0 <= scores["shared, seed 0"]["oracle labels"]["f1"] <= 1
     before = written[0].read_bytes()
     stamp = (tmp_path / "scores" / "shared_seed0.json").stat().st_mtime_ns
-    assert waltz.study(tmp_path, 1, 1, quick=True)[0].read_bytes() == before
+    assert waltz.study(tmp_path, 1, HERE, quick=True)[0].read_bytes() == before
     assert (tmp_path / "scores" / "shared_seed0.json").stat().st_mtime_ns == stamp
     assert all(jobs.finished(job, tmp_path) for job in waltz.plan(1, quick=True))
 

@@ -45,11 +45,14 @@ def run(
         config = _resumed(arguments, folder, overrides, load_config)
     else:
         config = load_config(arguments.config, overrides)
+        if not arguments.out and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise RunError("several processes train one run: say where by --out")
         folder = Path(arguments.out) if arguments.out else _new_folder(arguments.algorithm, config)
     results = train(config, folder, resume=arguments.resume is not None, quiet=arguments.quiet)
-    console = Console(quiet=arguments.quiet)
+    quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"
+    console = Console(quiet=quiet)
     if not console.is_terminal:
-        console = Console(quiet=arguments.quiet, width=160)
+        console = Console(quiet=quiet, width=160)
     if results["policies"]:
         console.print(table(results))
     console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
@@ -73,8 +76,8 @@ def _resumed(arguments: argparse.Namespace, folder: Path, overrides: list[str], 
 
 
 def _new_folder(algorithm: str, config: Any) -> Path:
-    """runs/<algorithm>_<scenario>_seed<n>, numbered if that is taken."""
-    base = f"{algorithm}_{Path(config.scenario).stem}_seed{config.seed}"
+    """runs/<algorithm>_<scenario or game>_seed<n>, numbered if that is taken."""
+    base = f"{algorithm}_{Path(config.scenario if hasattr(config, 'scenario') else config.game).stem}_seed{config.seed}"
     names = (base if k == 1 else f"{base}_{k}" for k in range(1, 1_000_000))
     return next(RUNS / name for name in names if not (RUNS / name).exists())
 

@@ -6,44 +6,43 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from trainers import losses
 from trainers.checkpoint import RunError
-from trainers.games import words
 from trainers.macpo_config import Contrast, Fit
-from trainers.policies import MLPPolicy, Policy
+from trainers.macpo_game import spoken
+from trainers.out_of_memory import out_of_memory
+from trainers.policies import Policy
+
+MICRO_BATCH = "model.micro_batch"  #: the setting to lower where memory runs out
 
 
 class Agent:
-    """A policy and its negative twin, which see the same part of the inputs.
+    """A policy and its negative twin, which see the same of a context.
 
     Args:
         name: student, or teacher_1 and so on.
         positive: what learns. negative: what its familiar negatives come from.
-        view: float32 (F,), see `weak_teachers.view_of`.
+        memory: see `MacpoGame.memory`. micro: see `MacpoGame.micro_batch`.
     """
 
-    def __init__(self, name: str, positive: MLPPolicy, view: Tensor) -> None:
-        self.name, self.positive, self.negative, self.view = name, positive, positive.copy(), view
-
-    def seen(self, inputs: Tensor) -> Tensor:
-        """What it sees of inputs (n, F)."""
-        return inputs * self.view
-
-    def copy(self) -> Self:
-        """One of its own with the same weights."""
-        other = type(self)(self.name, self.positive.copy(), self.view)
-        other.negative = self.negative.copy()
-        return other
+    def __init__(self, name: str, positive: Policy, negative: Policy, memory: str | None, micro: int | None) -> None:
+        self.name, self.positive, self.negative, self.memory, self.micro = name, positive, negative, memory, micro
 
 
-def answers(policy: Policy, inputs: Tensor, decoding: str, generator: Generator) -> Tensor:
+def answers(policy: Policy, inputs: Any, decoding: str, generator: Generator) -> Tensor:
     """int64 (n, L)."""
     return policy.greedy(inputs) if decoding == "greedy" else policy.sample(inputs, generator).tokens
+
+
+@torch.no_grad()
+def log_probs(policy: Policy, inputs: Any, said: Tensor) -> Tensor:
+    """Of each token, (n, L), without gradients."""
+    return policy.log_prob(inputs, said)
 
 
 def _minibatches(count: int, batch: int, epochs: int, generator: Generator) -> Iterator[tuple[Tensor, float]]:
@@ -55,64 +54,97 @@ def _minibatches(count: int, batch: int, epochs: int, generator: Generator) -> I
             yield order[k * batch : (k + 1) * batch], (epoch * size + k) / (epochs * size)
 
 
-def _learn(
-    policy: Policy, loss: Callable[[Tensor, float], Tensor], count: int, fit: Fit | Contrast, epochs: int, rate: float,
-    generator: Generator, who: str,
+#: Rows of an update, and the share of updates done, to parts whose sum is the loss; each is done with before the next.
+Loss = Callable[[Tensor, float], Iterator[Tensor]]
+
+
+def learn(
+    policy: Policy, loss: Loss, count: int, fit: Fit | Contrast, epochs: int, rate: float, generator: Generator,
+    who: str,
 ) -> float:  # fmt: skip
-    """Minimise loss(rows, share done) by a fresh Adam with a cosine schedule; the mean loss.
+    """Minimise a loss over rows 0..count by a fresh Adam with a cosine schedule; the mean loss.
 
     Raises:
         RunError: a loss that is not finite.
     """
-    optimizer = torch.optim.Adam(policy.parameters(), lr=rate, fused=True)  # small networks: half the time
+    parameters = list(policy.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)  # small networks: half the time
     limit = fit.max_grad_norm if isinstance(fit, Contrast) else math.inf
     total, updates = 0.0, 0
     for rows, done in _minibatches(count, fit.batch, epochs, generator):
         for group in optimizer.param_groups:
             group["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * done))
-        value = loss(rows, done)
-        if not bool(torch.isfinite(value)):
-            raise RunError(
-                f"{who}: the loss is {float(value.detach())} at update {updates + 1}; checkpoints so far are kept"
-            )
         optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        for value in loss(rows, done):
+            if not bool(torch.isfinite(value)):
+                raise RunError(
+                    f"{who}: the loss is {float(value.detach())} at update {updates + 1}; checkpoints so far are kept"
+                )
+            value.backward()  # type: ignore[no-untyped-call]
+            total += float(value.detach())
         if limit < math.inf:
-            torch.nn.utils.clip_grad_norm_(policy.parameters(), limit)
+            torch.nn.utils.clip_grad_norm_(parameters, limit)
         optimizer.step()
-        total, updates = total + float(value.detach()), updates + 1
+        updates += 1
     return total / updates
 
 
+def _sft(
+    policy: Policy, inputs: Any, targets: Tensor, weights: Tensor | None, rows: Tensor, micro: int | None
+) -> Iterator[Tensor]:
+    """The loss on rows, in parts: each part's token mean, times its share of the tokens."""
+    whole = _weight(targets[rows], weights, rows)
+    for part in torch.split(rows, micro or len(rows)):
+        said = targets[part]
+        mean = losses.sft_loss(
+            policy.log_prob(inputs[part], said), spoken(said), None if weights is None else weights[part]
+        )
+        yield mean * (_weight(said, weights, part) / whole)
+
+
+def _weight(said: Tensor, weights: Tensor | None, rows: Tensor) -> float:
+    """Tokens of sequences (n, L), each weighted as its sequence is."""
+    tokens = spoken(said).sum(dim=1)
+    return float(tokens.sum() if weights is None else (tokens * weights[rows].double()).sum())
+
+
 def fit_answers(
-    policy: Policy, inputs: Tensor, targets: Tensor, fit: Fit, epochs: int, generator: Generator, who: str
+    agent: Agent, policy: Policy, inputs: Any, targets: Tensor, fit: Fit, epochs: int, generator: Generator, who: str
 ) -> float:
-    """SFT on targets (n, L) for inputs (n, F), in place; the mean loss."""
+    """SFT on targets (n, L) for n inputs, in place; the mean loss.
 
-    def loss(rows: Tensor, _: float) -> Tensor:
-        log_probs = policy.log_prob(inputs[rows], targets[rows])
-        return losses.sft_loss(log_probs, torch.ones_like(log_probs, dtype=torch.bool))
+    Args:
+        agent: whose policy it is, or one like its.
+    """
 
-    def learn() -> float:
-        return _learn(policy, loss, len(inputs), fit, epochs, fit.learning_rate, generator, who)
+    def loss(rows: Tensor, _: float) -> Iterator[Tensor]:
+        return _sft(policy, inputs, targets, None, rows, agent.micro)
 
-    return _once(learn, policy, generator, f"{fit!r} {epochs}", inputs, targets)
+    def minimise() -> float:
+        with out_of_memory(MICRO_BATCH, agent.micro):
+            return learn(policy, loss, len(targets), fit, epochs, fit.learning_rate, generator, who)
+
+    return once(minimise, policy, generator, agent.memory, f"{fit!r} {epochs}", inputs, targets)
 
 
-def _once(learn: Callable[[], float], policy: Policy, generator: Generator, said: str, *given: Tensor) -> float:
-    """What `learn` does to a policy and a generator, done once for equal ones and equal arguments.
+def once(
+    minimise: Callable[[], float], policy: Policy, generator: Generator, memory: str | None, said: str, *given: Tensor
+) -> float:
+    """What `minimise` does to a policy and a generator, done once for equal ones and equal arguments.
 
     Runs of a study differ in few settings, and most of them start alike. Nothing is rounded or approximated: a key is
-    a hash over all that the result depends on.
+    a hash over all that the result depends on. Without a `memory` it is done every time.
     """
-    before = hashlib.sha256(said.encode())
+    if memory is None:
+        return minimise()
+    before = hashlib.sha256(f"{memory} {said}".encode())
     for tensor in (*policy.state_dict().values(), generator.get_state(), *given):
         before.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        before.update(tensor.contiguous().numpy().tobytes())
+        before.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     key = before.digest()
     if key not in _REMEMBERED:
-        loss = learn()
-        weights = {name: value.clone() for name, value in policy.state_dict().items()}
+        loss = minimise()
+        weights = {name: value.detach().clone() for name, value in policy.state_dict().items()}
         _REMEMBERED[key] = (weights, generator.get_state(), loss)
         if len(_REMEMBERED) > REMEMBERED:
             _REMEMBERED.popitem(last=False)
@@ -123,63 +155,47 @@ def _once(learn: Callable[[], float], policy: Policy, generator: Generator, said
     return loss
 
 
-REMEMBERED = 64  #: results that `_once` keeps
+REMEMBERED = 64  #: results that `once` keeps
 _REMEMBERED: OrderedDict[bytes, tuple[dict[str, Tensor], Tensor, float]] = OrderedDict()
 
 
 def contrast(
-    policy: Policy, reference: Policy, inputs: Tensor, chosen: Tensor, rejected: Tensor | None, weights: Tensor,
+    agent: Agent, reference: Policy, inputs: Any, chosen: Tensor, rejected: Tensor | None, weights: Tensor,
     settings: Contrast, rate: float, generator: Generator, who: str,
 ) -> float:  # fmt: skip
-    """A round of contrastive preference optimisation, in place; the mean loss.
+    """A round of an agent's contrastive preference optimisation, in place; the mean loss.
 
     Args:
-        inputs: (n, F). chosen, rejected: (n, L); no rejected ones: SFT on the chosen (-HN). weights: (n,).
+        inputs: n of them. chosen, rejected: (n, L); no rejected ones: SFT on the chosen (-HN). weights: (n,).
         rate: Adam's, at the start.
     """
-    whole = torch.ones_like(chosen, dtype=torch.bool)
-    with torch.no_grad():
-        of_chosen = reference.log_prob(inputs, chosen).sum(dim=1)
-        of_rejected = None if rejected is None else reference.log_prob(inputs, rejected).sum(dim=1)
+    policy, micro = agent.positive, agent.micro
 
-    def loss(rows: Tensor, _: float) -> Tensor:
-        seen, mask = inputs[rows], whole[rows]
-        if rejected is None or of_rejected is None:
-            return losses.sft_loss(policy.log_prob(seen, chosen[rows]), mask, weights[rows])
-        both = policy.log_prob(torch.cat([seen, seen]), torch.cat([chosen[rows], rejected[rows]]))
-        good, bad = both.split(len(seen))  # type: ignore[no-untyped-call]
-        return losses.contrastive_preference_loss(
-            good, bad, mask, mask, of_chosen[rows], of_rejected[rows], settings.beta, settings.gamma, weights[rows]
-        )
+    def of_reference(said: Tensor) -> Tensor:
+        found = log_probs(reference, inputs, said)
+        return losses.sequence_log_prob(found, spoken(said))
 
-    return _learn(policy, loss, len(inputs), settings, settings.epochs, rate, generator, who)
+    if rejected is None:
 
+        def loss(rows: Tensor, _: float) -> Iterator[Tensor]:
+            return _sft(policy, inputs, chosen, weights, rows, micro)
 
-CONFIDENCE = 0.5  #: weight of the student's own hardened opinion (openai/weak-to-strong: aux_coef)
-WARM_UP = 0.1  #: share of the updates until then; before, the weight is the share done, as in that code
+    else:
+        of_chosen, of_rejected = of_reference(chosen), of_reference(rejected)
 
+        def loss(rows: Tensor, _: float) -> Iterator[Tensor]:
+            pairs, tokens = float(weights[rows].double().sum()), _weight(chosen[rows], weights, rows)
+            for part in torch.split(rows, max(micro // 2, 1) if micro else len(rows)):
+                seen, better, worse = inputs[part], chosen[part], rejected[part]
+                both = policy.log_prob(torch.cat([seen, seen]), torch.cat([better, worse]))
+                good, bad = torch.split(both, len(part))
+                # DPO is a mean over pairs, SFT one over tokens: each part counts by its share of either
+                share = float(weights[part].double().sum()) / pairs
+                gamma = settings.gamma * (_weight(better, weights, part) / tokens / share)
+                yield share * losses.contrastive_preference_loss(
+                    good, bad, spoken(better), spoken(worse), of_chosen[part], of_rejected[part], settings.beta,
+                    gamma, weights[part],
+                )  # fmt: skip
 
-def fit_confidently(
-    policy: Policy, inputs: Tensor, weak: Tensor, reasons: Tensor, fit: Fit, generator: Generator
-) -> float:
-    """The confidence-loss baseline (Burns et al. 2023), in place: its decision; its reason by SFT. The mean loss.
-
-    Args:
-        weak: (n,) the supervisor's probability of accepting. reasons: int64 (n,), the supervisor's.
-    """
-
-    def loss(rows: Tensor, done: float) -> Tensor:
-        refuse, accept = (
-            policy.log_prob(inputs[rows], torch.stack([torch.full_like(reasons[rows], k), reasons[rows]], dim=1))
-            for k in (words.REFUSE, words.ACCEPT)
-        )
-        share = CONFIDENCE * (1.0 if done > WARM_UP else done)
-        targets = losses.confidence_targets(weak[rows], accept[:, 0].exp(), share)
-        decided = (weak[rows] > 0.5)[:, None]
-        reason = torch.where(decided, accept[:, 1:], refuse[:, 1:])
-        return losses.confidence_loss(accept[:, 0], refuse[:, 0], targets) - reason.mean()
-
-    def learn() -> float:
-        return _learn(policy, loss, len(inputs), fit, fit.epochs, fit.learning_rate, generator, "confidence")
-
-    return _once(learn, policy, generator, f"confidence {fit!r}", inputs, weak, reasons)
+    with out_of_memory(MICRO_BATCH, micro):
+        return learn(policy, loss, len(chosen), settings, settings.epochs, rate, generator, who)

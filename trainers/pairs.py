@@ -41,6 +41,10 @@ def load(folder: str | os.PathLike[str], which: str = "policy") -> Trained:
         RunError: no such file there, or a damaged one, or one of another run. ScenarioError: as for `load_config`.
     """
     config = load_config(Path(folder) / "config.yaml")
+    if not isinstance(config, Config):
+        raise RunError(
+            f"{folder}: was trained in the {config.game} game and governs no market; see its evaluation.json"
+        )
     kept = checkpoint.read(Path(folder) / f"{which}.safetensors")
     said = kept.state.get("identity") if isinstance(kept.state, dict) else None
     if not isinstance(said, dict) or said.get("trainer") != "waltz" or said.get("config") != config.fingerprint:

@@ -1,10 +1,10 @@
 """Preference sets: which answer of the teachers a student takes, pairs of answers, and the files they are kept in.
 
-    <run>/sets/round_<t>_contexts.safetensors     view, ledger, p: the proposals that rows speak of
+    <run>/sets/round_<t>_contexts.safetensors     what rows speak of, see `MacpoGame.tensors`
                round_<t>_candidates.safetensors   every teacher's answers (n, K, L), scores (n, K), the one taken
                round_<t>_<agent>.safetensors      rows, chosen, rejected, weights: what the agent learnt from
 
-`read` gives one back; tokens are those of `trainers.games.words`.
+`read` gives one back. Candidates are in the student's tokens, an agent's pairs in its own.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Generator, Tensor
 
 from trainers import checkpoint
 from trainers.checkpoint import RunError
+from trainers.contrastive import log_probs
 from trainers.losses import perplexity
+from trainers.macpo_game import spoken
 from trainers.policies import Policy
 
 
@@ -32,11 +34,12 @@ class Pairs(NamedTuple):
     weights: Tensor  # float32 (n,)
 
     @classmethod
-    def of(cls, chosen: Tensor, rejected: Tensor, *, balance: bool, drop_equal: bool, who: str) -> Self:
+    def of(cls, chosen: Tensor, rejected: Tensor, decisions: Tensor | None, *, drop_equal: bool, who: str) -> Self:
         """Pairs of answers (n, L) to the same contexts.
 
         Args:
-            balance: weigh pairs so that those whose chosen answer is one decision weigh as much as the others.
+            decisions: int64 (n,), what the chosen answers come to: pairs are weighed so that those of one decision
+                weigh as much as the others. None: all pairs weigh the same.
             drop_equal: leave out pairs of equal answers.
             who: the agent, for errors.
 
@@ -47,9 +50,8 @@ class Pairs(NamedTuple):
         if not len(rows):
             said = f"all {len(chosen)} chosen answers are also the rejected ones" if len(chosen) else "no contexts"
             raise RunError(f"{who}: the preference set is empty ({said}); checkpoints so far are kept")
-        kept = chosen[rows]
-        weights = decision_weights(kept[:, 0]) if balance else torch.ones(len(rows))
-        return cls(rows, kept, rejected[rows], weights)
+        weights = torch.ones(len(rows)) if decisions is None else decision_weights(decisions[rows])
+        return cls(rows, chosen[rows], rejected[rows], weights)
 
 
 def decision_weights(decisions: Tensor) -> Tensor:
@@ -58,35 +60,36 @@ def decision_weights(decisions: Tensor) -> Tensor:
     return (len(decisions) / ((counts > 0).sum() * counts))[decisions]
 
 
-def candidate_perplexity(policy: Policy, inputs: Tensor, candidates: Tensor) -> Tensor:
-    """(n, K): perplexity under a policy, given inputs (n, F), of each candidate (n, K, L)."""
-    return torch.stack([_perplexity(policy, inputs, candidates[:, k]) for k in range(candidates.shape[1])], dim=1)
+def vote(votes: Tensor, decisions: Tensor) -> Tensor:
+    """Of answers int64 (n, K, L) that come to decisions (n, K): the first of those of most; of a tie, of refusals."""
+    accept = decisions.float().mean(dim=1) > 0.5
+    first = (decisions == accept.long()[:, None]).float().argmax(dim=1)
+    return votes[torch.arange(len(votes)), first]
 
 
-@torch.no_grad()
-def _perplexity(policy: Policy, inputs: Tensor, answers: Tensor) -> Tensor:
-    log_probs = policy.log_prob(inputs, answers)
-    return perplexity(log_probs, torch.ones_like(answers, dtype=torch.bool))
+def candidate_perplexity(policy: Policy, inputs: Any, candidates: Tensor) -> Tensor:
+    """(n, K): perplexity under a policy, given n inputs, of each candidate (n, K, L), in the policy's tokens."""
+    each = (perplexity(log_probs(policy, inputs, said), spoken(said)) for said in candidates.unbind(dim=1))
+    return torch.stack(list(each), dim=1)
 
 
 def select(
-    rule: str, candidates: Tensor, student: Tensor, teachers: Sequence[Tensor], generator: Generator
+    rule: str, decisions: Tensor, student: Tensor, teachers: Sequence[Tensor], generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """Which candidate the student learns from: int64 (n,), and scores (n, K), the highest of which was taken.
 
     Args:
         rule: see ``selection`` in `trainers.macpo_config`.
-        candidates: int64 (n, K, L), teacher k's at [:, k].
+        decisions: int64 (n, K), what the candidates come to, teacher k's at [:, k].
         student: (n, K) perplexities under the student.
-        teachers: K of (n, K), perplexities under each teacher.
+        teachers: K of (n, K), perplexities under each teacher; rules that do not ask teachers need none.
     """
-    by = torch.stack(list(teachers)).log()  # (K, n, K): mean negative log-likelihood a token
+    by = torch.stack(list(teachers) or [student]).log()  # (K, n, K): mean negative log-likelihood a token
     if rule == "min_perplexity":  # MACPO eq. 7
         scores = -student
     elif rule == "random":
         scores = torch.rand(student.shape, generator=generator)
     elif rule == "majority":
-        decisions = candidates[:, :, 0]
         votes = (decisions[:, :, None] == decisions[:, None, :]).float().sum(dim=2)
         scores = votes + 1.0 / (1.0 + student)  # perplexity decides among those of as many votes
     elif rule == "all_teachers":

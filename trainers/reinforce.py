@@ -38,12 +38,15 @@ def update(
     max_grad_norm: float,
     generator: Generator,
     micro_batch: int | None = None,
+    importance_cap: float | None = None,
 ) -> dict[str, float]:
     """Improve the policy on its own samples; returns what to log, which is the same on all ranks.
 
     Args:
         samples: this rank's, of any number, also none.
         generator: of the order of samples.
+        importance_cap: the samples are another engine's, and so are their log-probabilities: advantages are weighed by
+            `losses.truncated_importance_weights` with this cap. None: the samples are the policy's own.
         micro_batch: sequences of a forward and backward pass; None: a whole minibatch. The gradient is the same.
 
     Raises:
@@ -52,8 +55,11 @@ def update(
     inputs, (tokens, old, mask), rewards = samples
     with torch.no_grad():
         reference = learner.reference.log_prob(inputs, tokens)
+        own = old if importance_cap is None else learner.policy.log_prob(inputs, tokens)
+    trust = mask if importance_cap is None else losses.truncated_importance_weights(own, old, mask, importance_cap)
+    old = own
     raw = losses.reinforce_advantages(rewards, old, reference, mask, beta)
-    advantages = losses.normalise(raw, mask, distributed.moments(raw[mask]))
+    advantages = losses.normalise(raw, mask, distributed.moments(raw[mask])) * trust
     outside: list[Tensor] = []
     for _ in range(update_epochs):
         for rows in gradient.minibatches(len(rewards), minibatches, generator):

@@ -50,10 +50,12 @@ class World(Protocol):
 
     Attributes:
         micro_batch: sequences of a forward and backward pass; None: a whole minibatch.
+        importance_cap: where another engine samples, see `reinforce.update`; else None.
     """
 
     game: Game
     micro_batch: int | None
+    importance_cap: float | None
 
     def start(self) -> tuple[Policy, Policy]:
         """Conversation and feedback policy as training begins; they are also the references of the KL terms."""
@@ -162,7 +164,7 @@ class Trainer:
         return reinforce.update(
             learner, samples, beta=config.beta, clip=config.clip, update_epochs=config.update_epochs,
             minibatches=config.minibatches, max_grad_norm=config.max_grad_norm, generator=self.generator,
-            micro_batch=self.world.micro_batch,
+            micro_batch=self.world.micro_batch, importance_cap=self.world.importance_cap,
         )  # fmt: skip
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from swarm_env.scenario import yaml_text
-from swarm_env.scenario.settings import Section, load_settings
+from swarm_env.scenario.settings import Section, load_settings, peek
 from trainers import rewards
 from trainers.games.live import GROUPS
 from trainers.games.market import Sees
@@ -19,7 +18,7 @@ from trainers.warm_start import Config as WarmStart
 
 VariantName = Literal["A", "B", "C", "D", "L"]
 
-EXAMPLE = yaml_text.Wanted("settings", "settings, as in 'game: market'", "game: market")
+EXAMPLE = "game: market"
 
 #: What WaltzRL can be trained in, and the module of each: see `trainers.waltz_market` for what it holds.
 GAMES: dict[str, str] = {"market": "trainers.waltz_market", "language": "trainers.language.waltz"}
@@ -124,12 +123,12 @@ def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = 
     model: type[Section] = Config
     if _game(path, overrides) != "market":
         model = module_of(_game(path, overrides)).Config
-    return load_settings(model, path, overrides, example="game: market")
+    return load_settings(model, path, overrides, example=EXAMPLE)
 
 
 def _game(path: str | os.PathLike[str] | None, overrides: Sequence[str]) -> str:
     """What the settings name, if there is such a game; else market, whose settings refuse other names."""
-    said: object = yaml_text.read_file(path, EXAMPLE)[0].get("game") if path is not None else None
+    said = peek(path, "game", EXAMPLE) if path is not None else None
     for override in overrides:
         key, _, value = override.partition("=")
         said = value.strip() if key.strip() == "game" else said

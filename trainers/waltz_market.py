@@ -31,7 +31,7 @@ def identity(config: Config) -> dict[str, str]:
 class World:
     """Markets in play, and clones of rules to start from; see `trainers.waltz.World`."""
 
-    micro_batch = None
+    micro_batch = importance_cap = None
 
     def __init__(self, config: Config, folder: Path | None, generator: Generator) -> None:
         self.config, self.generator = config, generator

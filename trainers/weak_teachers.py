@@ -6,7 +6,7 @@ kind, its blind spot. Blind spots differ, so that errors are complementary.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ from swarm_env.scenario.settings import Section
 from trainers.games import words
 from trainers.games.live import Proposals
 from trainers.games.market import TALK, MarketRules
+from trainers.macpo_game import Preferences
 
 #: Blind spots in the teachers' order; with more teachers they begin again.
 BLIND_SPOTS: tuple[str, ...] = ("disguised", "sensitive", "low_reputation")
@@ -37,13 +38,6 @@ class Supervision(Section):
     view: Literal["full", "partial"] = Field(
         default="full", description="of teachers; partial: two of a proposal's features each"
     )
-
-
-class Preferences(NamedTuple):
-    """n answers, each the better of two."""
-
-    chosen: Tensor  # int64 (n, La)
-    rejected: Tensor  # int64 (n, La)
 
 
 def explained(contexts: Proposals, accept: Tensor) -> Tensor:

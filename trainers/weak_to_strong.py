@@ -1,4 +1,4 @@
-"""What MACPO leaves: its agents, loaded from their run, and how they are judged beside weak and strong baselines."""
+"""What MACPO leaves in the market: agents, loaded from their run, and how they are judged beside others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from torch import Generator, Tensor
 
 import swarm_env
 from swarm_env import Scenario
+from swarm_env.scenario.settings import load_settings
 from trainers import checkpoint, command, governed, judgement
 from trainers.checkpoint import RunError
 from trainers.contrastive import answers
 from trainers.games.live import Proposals
 from trainers.games.market import MarketGame, MarketRules, populations
-from trainers.macpo_config import MIX, Config, load_config
+from trainers.macpo import Which
+from trainers.macpo_market_config import MIX, Config, load_config
 from trainers.policies import MLPPolicy
+from trainers.preference_sets import vote
+from trainers.standings import plain
 from trainers.suite import SUITE, suite
 from trainers.warm_start import Config as Surface
 from trainers.warm_start import surface_answers
@@ -39,9 +43,7 @@ class Voter(NamedTuple):
 
 def majority(votes: Tensor) -> Tensor:
     """Of answers int64 (n, K, L): the first of those with the decision of most; of a tie, those that refuse."""
-    accept = votes[:, :, 0].float().mean(dim=1) > 0.5
-    first = (votes[:, :, 0] == accept.long()[:, None]).float().argmax(dim=1)
-    return votes[torch.arange(len(votes)), first]
+    return vote(votes, votes[:, :, 0])
 
 
 def decide(voters: Sequence[Voter], inputs: Tensor, decoding: str, generator: Generator) -> Tensor:
@@ -86,9 +88,12 @@ def load(folder: str | os.PathLike[str], which: str = "student") -> Trained:
     """A policy of a finished run, see `names_of`.
 
     Raises:
-        RunError: no such file there, a damaged one, one of another run or layout. ValueError: no such policy.
+        RunError: no such file there, a damaged one, one of another run, game or layout. ValueError: no such policy.
         ScenarioError: as for `load_config`.
     """
+    played = load_settings(Which, Path(folder) / "config.yaml").game
+    if played != "market":
+        raise RunError(f"{folder}: was trained in the {played} game and governs no market; see its evaluation.json")
     config = load_config(Path(folder) / "config.yaml")
     if which not in names_of(config):
         raise ValueError(f"{folder}: has no policy {which!r}; allowed: {', '.join(names_of(config))}")
@@ -111,12 +116,16 @@ def load(folder: str | os.PathLike[str], which: str = "student") -> Trained:
 
 def blank(rules: MarketRules, config: Config, name: str, generator: Generator | None = None) -> Voter:
     """An untrained policy of the layout that a name has."""
-    if "teacher_" in name:
-        number = int(name.rpartition("_")[2]) - 1
-        hidden, view = config.teachers.hidden, view_of(rules, number, config.supervision)
-    else:
-        hidden, view = config.student.hidden, torch.ones(rules.actor_inputs)
-    return Voter(MLPPolicy(rules.actor_inputs, rules.answer_tokens, hidden, generator or Generator()), view)
+    hidden = config.teachers.hidden if "teacher_" in name else config.student.hidden
+    policy = MLPPolicy(rules.actor_inputs, rules.answer_tokens, hidden, generator or Generator())
+    return Voter(policy, view(rules, config, name))
+
+
+def view(rules: MarketRules, config: Config, name: str) -> Tensor:
+    """float32 (F,): 1 where the policy of a name sees an input, 0 where it does not."""
+    if "teacher_" not in name:
+        return torch.ones(rules.actor_inputs)
+    return view_of(rules, int(name.rpartition("_")[2]) - 1, config.supervision)
 
 
 def mixed(config: Config, number: int, seed: int) -> list[Scenario]:
@@ -159,11 +168,6 @@ def held_out(config: Config, number: int) -> tuple[Proposals, Proposals]:
     contexts = meet(config, number, governed.HELD_OUT, config.held_out)
     chooses = torch.arange(len(contexts)) % VALIDATION == VALIDATION - 1
     return contexts[~chooses], contexts[chooses]
-
-
-def pgr(student: float, weak: float, ceiling: float) -> float:
-    """Performance gap recovered (Burns et al. 2023): (student - weak) / (ceiling - weak); NaN without a gap."""
-    return (student - weak) / (ceiling - weak) if ceiling != weak else math.nan
 
 
 def diversity(said: Tensor, sizes: Sequence[int]) -> float:
@@ -211,11 +215,6 @@ def evaluate(folder: Path, config: Config, rounds: Sequence[Mapping[str, float]]
         "scenario": scenario.scenario_id, "first_seed": governed.HELD_OUT, "episodes": config.eval_episodes,
         "proposals": len(contexts), "rounds": [plain(row) for row in rounds], "policies": policies,
     }  # fmt: skip
-
-
-def plain(row: Mapping[str, float]) -> dict[str, float | None]:
-    """For JSON: undefined is null."""
-    return {key: None if math.isnan(value) else value for key, value in row.items()}
 
 
 #: Columns of the table at the end.

@@ -158,7 +158,7 @@ class CudaVectorEnv(MarketVectorEnv):
             self._field("rows", "episode").add_(1)
         self._reset_rows(self._every_row)
         self._end_at(self._clock + self._steps)
-        return self._observations(), {}
+        return self.seen(), {}
 
     def _count_steps(self) -> None:
         """`_end_at` keeps it, from what lies in host memory."""
@@ -184,14 +184,14 @@ class CudaVectorEnv(MarketVectorEnv):
         rewards = self._shown.reward.clone()
         over = torch.zeros((2, *rewards.shape), dtype=torch.bool, device=self.device)
         if self._clock < self._next_end:
-            return self._observations(), rewards, over[0], over[1], {}
+            return self.seen(), rewards, over[0], over[1], {}
         ended = np.flatnonzero(self._ends == self._clock)
         rows = torch.as_tensor(ended, device=self.device)
         over[1, rows] = True
         infos = self._finish_there(rows)
         self._ends[ended] += self._steps[ended]
         self._end_at(self._ends)
-        return self._observations(), rewards, over[0], over[1], infos
+        return self.seen(), rewards, over[0], over[1], infos
 
     def _finish_there(self, rows: torch.Tensor) -> dict[str, Any]:
         """Keep what ended episodes leave, then start the next ones: (k,) rows."""
@@ -212,7 +212,8 @@ class CudaVectorEnv(MarketVectorEnv):
         self._reset_rows(rows)
         return infos
 
-    def _observations(self) -> dict[str, Any]:
+    def seen(self) -> dict[str, Any]:
+        """As `MarketVectorEnv.seen`."""
         observation, mask = self._shown.observation, self._shown.mask
         if self.copy:
             observation, mask = observation.clone(), mask.clone()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
@@ -30,12 +30,42 @@ except ImportError as error:
 Indices = int | Iterable[int] | None
 
 
+class _Info(dict[str, Any]):
+    """An info of a step in which nothing ended: it notes when somebody writes into it."""
+
+    def __init__(self, written: list[bool]) -> None:
+        super().__init__()
+        self._written = written
+
+    def _note(self) -> None:
+        if not self._written:
+            self._written.append(True)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._note()
+        super().__setitem__(key, value)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self._note()
+        return super().__ior__(other)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        self._note()
+        return super().setdefault(key, default)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._note()
+        super().update(*args, **kwargs)
+
+
 class MarketVecEnv(VecEnv):
     """Parameter-shared learners as the slots of a `VecEnv`; a thin view of `swarm_env.batch.MarketVectorEnv`.
 
-    Observations are float32 (slots, F) and rewards float32 (slots,), in fresh arrays: SB3 keeps the last
-    observations while the next step is played. Actions are whole numbers (slots, heads), MultiDiscrete; illegal
-    choices become noops. `env_method("action_masks")` gives MaskablePPO its flat bool masks (M,).
+    Observations are float32 (slots, F): views that stay as they are during the next step, and are overwritten by the
+    one after it. SB3 reads the last observations once more when it has the next ones, and its buffers copy what they
+    are given; copy what you keep for longer. Rewards, float32 (slots,), and dones are fresh arrays. Actions are whole
+    numbers (slots, heads), MultiDiscrete; illegal choices become noops. `env_method("action_masks")` gives MaskablePPO
+    its flat bool masks (M,).
 
     Episodes end by truncation, never by termination. In the step that ends one, a slot's info has
     ``TimeLimit.truncated`` (True), ``terminal_observation`` (F,), ``episode`` {"r", "l", "t"} as SB3's Monitor writes
@@ -69,11 +99,17 @@ class MarketVecEnv(VecEnv):
         slots = self.market.num_envs * self.market.num_learners
         self.agents = self.market.possible_agents * self.market.num_envs
         self._started = time.time()
-        self._idle: list[dict[str, Any]] = [{} for _ in range(slots)]
+        self.market.keep_last()
+        self._rest(slots)
         observation, action = self.market.single_observation_space, self.market.single_action_space
         super().__init__(slots, observation["observation"], gymnasium.spaces.MultiDiscrete(action.nvec))
         self._actions: NDArray[Any] | None = None
         self._mask: NDArray[np.int8] | None = None
+
+    def _rest(self, slots: int) -> None:
+        """Infos for steps in which nothing ends; `_written` fills when somebody writes into one."""
+        self._written: list[bool] = []
+        self._idle: list[dict[str, Any]] = [_Info(self._written) for _ in range(slots)]
 
     def seed(self, seed: int | None = None) -> Sequence[int]:
         """The next `reset` starts market b at the first episode of seed + b; returns the seed of each slot."""
@@ -95,9 +131,9 @@ class MarketVecEnv(VecEnv):
         return self._show(seen)
 
     def _show(self, seen: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """A copy of the observations, and a view of the masks, which most steps are never asked for."""
+        """The observations, slot by slot; the masks, for which most steps are never asked, are kept."""
         self._mask = seen["action_mask"].reshape(self.num_envs, -1)
-        return seen["observation"].reshape(self.num_envs, -1).copy()
+        return seen["observation"].reshape(self.num_envs, -1)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions (slots, heads) for `step_wait`.
@@ -114,29 +150,31 @@ class MarketVecEnv(VecEnv):
         """Play the step: observations (slots, F), rewards (slots,), dones (slots,), infos."""
         if self._actions is None:
             raise RuntimeError("step_wait needs step_async before it")
-        actions = self._actions.reshape(self.market.num_envs, self.market.num_learners, -1)
+        shape = (self.market.num_envs, self.market.num_learners)
+        actions = np.ascontiguousarray(self._actions, dtype=np.int64).reshape(*shape, -1)
         self._actions = None
-        seen, rewards, terminations, truncations, ended = self.market.step(actions)
-        dones = (terminations | truncations).reshape(-1)
-        paid = rewards.astype(np.float32).reshape(-1)
-        if any(self._idle):  # a wrapper wrote into an info: what it said was of that step alone
-            self._idle = [{} for _ in range(self.num_envs)]
-        infos = self._infos(ended, truncations) if ended else self._idle
-        return self._show(seen), paid, dones, infos
+        paid, over, ended = self.market.play(actions, np.float32)
+        dones = np.zeros(shape, dtype=np.bool_)
+        if self._written:  # a wrapper wrote into an info: what it said was of that step alone
+            self._rest(self.num_envs)
+        infos = self._idle
+        if ended:
+            dones[over] = True
+            infos = self._infos(ended)
+        return self._show(self.market.seen()), paid.reshape(-1), dones.reshape(-1), infos
 
-    def _infos(self, ended: dict[str, Any], truncations: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    def _infos(self, ended: dict[str, Any]) -> list[dict[str, Any]]:
         """Fresh dictionaries for all slots, filled in where an episode has ended."""
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         elapsed, learners = round(time.time() - self._started, 6), self.market.num_learners
         final, episode = ended["final_observation"]["observation"], ended["episode"]
         returns, lengths = episode["return"].tolist(), episode["length"].tolist()
         metrics = zip(*(episode[name].tolist() for name in EPISODE_METRICS), strict=True)
-        over = truncations[ended["final_rows"]].tolist()
         for k, (row, values) in enumerate(zip(ended["final_rows"].tolist(), metrics, strict=True)):
             market = {name: x for name, x in zip(EPISODE_METRICS, values, strict=True) if isfinite(x)}
             for learner in range(learners):
                 infos[row * learners + learner] = {
-                    "TimeLimit.truncated": over[k][learner],
+                    "TimeLimit.truncated": True,
                     "terminal_observation": final[k, learner],
                     "episode": {"r": returns[k][learner], "l": lengths[k], "t": elapsed},
                     "market": market,

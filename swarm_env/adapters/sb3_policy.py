@@ -31,13 +31,14 @@ except ImportError as error:
     ) from error
 
 LIMIT = 20.0  #: largest absolute logit
+BELOW_ONE = 1.0 - 2.0**-22  #: times a number is less than that number, whatever the rounding
 
 
 class _Heads:
     """Independent categorical heads over one flat table of logits (n, M), M the sum of `action_dims`."""
 
     action_dims: list[int]
-    _table: tuple[Tensor, Tensor] | None = None
+    _table: tuple[Tensor, Tensor, Tensor] | None = None
 
     def _lay_out(self) -> None:
         """Which column belongs to which head (M, heads), and runs of heads of one size, which share an argmax."""
@@ -59,10 +60,11 @@ class _Heads:
             weights = weights * legal.to(weights.dtype)
         if self._heads_of.device != weights.device:
             self._heads_of, self._first = self._heads_of.to(weights.device), self._first.to(weights.device)
-        self._table = (weights, weights @ self._heads_of)
+        sums = weights @ self._heads_of
+        self._table = (weights, sums, sums.log())
 
-    def _settled(self) -> tuple[Tensor, Tensor]:
-        """Unnormalised probabilities (n, M) and their sums by head (n, heads)."""
+    def _settled(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Unnormalised probabilities (n, M), their sums by head (n, heads), and the logarithms of these."""
         if self._table is None:
             self.apply_masking(None)
         assert self._table is not None
@@ -70,27 +72,31 @@ class _Heads:
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """(n,) log-probability of actions (n, heads), which must be legal."""
-        _, sums = self._settled()
+        _, _, logs = self._settled()
         chosen = self._logits.gather(1, actions.long().reshape(len(self._logits), -1) + self._first)
-        return (chosen - sums.log()).sum(dim=1)
+        return (chosen - logs).sum(dim=1)
 
     def entropy(self) -> Tensor:
         """(n,) sum of the heads' entropies, in nats."""
-        weights, sums = self._settled()
+        weights, sums, logs = self._settled()
         mean = (weights * self._logits) @ self._heads_of / sums
-        return (sums.log() - mean).sum(dim=1)
+        return (logs - mean).sum(dim=1)
 
     def sample(self) -> Tensor:
-        """(n, heads) a choice each: the smallest of exponential times, each at the rate of its weight."""
-        weights, _ = self._settled()
-        return self._largest(weights / torch.empty_like(weights).exponential_())
+        """(n, heads) a choice each: the first up to which the weights exceed a uniform share of their sum."""
+        weights, sums, _ = self._settled()
+        shares = torch.rand_like(sums) * BELOW_ONE  # below all weights, or a masked last choice could be drawn
+        at, head, parts = 0, 0, []
+        for size, count in self._runs:
+            below = weights[:, at : at + size * count].reshape(-1, count, size).cumsum(dim=2)
+            aim = shares[:, head : head + count, None] * below[:, :, -1:]
+            parts.append((below[:, :, :-1] <= aim).sum(dim=2))
+            at, head = at + size * count, head + count
+        return torch.cat(parts, dim=1)
 
     def mode(self) -> Tensor:
         """(n, heads) the likeliest choice of each head."""
-        return self._largest(self._settled()[0])
-
-    def _largest(self, table: Tensor) -> Tensor:
-        at, parts = 0, []
+        table, at, parts = self._settled()[0], 0, []
         for size, count in self._runs:
             run = table[:, at : at + size * count].reshape(-1, count, size)
             parts.append(run.argmax(dim=2))
@@ -114,12 +120,20 @@ class MaskedHeads(_Heads, MaskableMultiCategoricalDistribution):
         self._lay_out()
 
 
+def _in_place(towers: nn.Module) -> None:
+    """Have rectifiers overwrite what the layer before them made, which nobody else reads: the same numbers, sooner."""
+    for module in towers.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = True
+
+
 class MarketPolicy(ActorCriticPolicy):
     """SB3's actor-critic policy with `Heads`; arguments as there. For MultiDiscrete action spaces."""
 
     def _build(self, lr_schedule: Any) -> None:
         self.action_dist = Heads(self.action_space.nvec.tolist())  # type: ignore[attr-defined]
         super()._build(lr_schedule)
+        _in_place(self.mlp_extractor)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Heads:
         return self.action_dist.proba_distribution(self.action_net(latent_pi))  # type: ignore[return-value]
@@ -133,3 +147,4 @@ class MaskedMarketPolicy(MaskableActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         self.action_dist = MaskedHeads(self.action_space.nvec.tolist())  # type: ignore[attr-defined]
         super()._build(lr_schedule)
+        _in_place(self.mlp_extractor)

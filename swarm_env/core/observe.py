@@ -42,10 +42,10 @@ def _share_left(used: int, budget: int) -> np.float32:
 @rule
 def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
     """What the agent knows of itself; of the market, see `_write_market`."""
-    row, params, agent = market.row, market.params, market.agents[i]
-    out[0] = agent.scratch.shown_reputation
+    row, params, agent, shown = market.row, market.params, market.agents[i], market.shown[i]
+    out[0] = shown.reputation
     out[1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
-    out[2] = agent.scratch.shown_frozen
+    out[2] = shown.frozen
     out[3] = row.epoch < agent.quarantined_until
     out[4] = able
     out[5] = _share_left(agent.posts, params.posts_per_epoch)
@@ -73,7 +73,7 @@ def _write_inbox(market: Market, i: int, out: Any) -> None:
             proposal, asked = market.proposals[initiator], market.agents[initiator]
             out[at] = 1.0
             out[at + 1] = clip(proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
-            out[at + 2] = asked.scratch.shown_reputation
+            out[at + 2] = market.shown[initiator].reputation
             out[at + 3] = market.contacts[market.edges[asked.proposed].back].trust
             initiator = proposal.next
         else:
@@ -99,8 +99,8 @@ def _write_peer(market: Market, index: int, out: Any, mask: Any) -> int:
     if index < 0 or market.contacts[index].weight <= 0.0:
         _write_nobody(out, mask)
         return 0
-    peer = market.agents[market.edges[index].peer].scratch
-    out[0], out[1], out[2], out[3] = 1.0, peer.shown_reputation, market.contacts[index].trust, peer.shown_frozen
+    peer = market.shown[market.edges[index].peer]
+    out[0], out[1], out[2], out[3] = 1.0, peer.reputation, market.contacts[index].trust, peer.frozen
     mask[0] = 1
     return 1
 
@@ -123,6 +123,16 @@ def _write_ledger(market: Market, initiator: int, out: Any) -> None:
 
 
 @rule
+def show_agents(market: Market) -> None:
+    """Note what every agent's contacts see of it."""
+    for i in range(len(market.agents)):
+        agent, shown = market.agents[i], market.shown[i]
+        shown.reputation = agent.reputation
+        shown.frozen = is_frozen(agent, market.row.epoch)
+        shown.visibility = agent.visibility
+
+
+@rule
 def fill_slots(market: Market, i: int) -> None:
     """Peer slots of an agent with more contacts than slots: the most visible, first ones first among equals."""
     seat, slots = market.seats[i], market.params.peers
@@ -132,8 +142,8 @@ def fill_slots(market: Market, i: int) -> None:
     for index in range(seat.start, seat.stop):  # insertion into a short sorted list: linear in contacts
         if market.contacts[index].weight <= 0.0:
             continue
-        here, k = market.agents[market.edges[index].peer].visibility, filled
-        while k > 0 and market.agents[market.edges[relations[k - 1].slot].peer].visibility < here:
+        here, k = market.shown[market.edges[index].peer].visibility, filled
+        while k > 0 and market.shown[market.edges[relations[k - 1].slot].peer].visibility < here:
             k -= 1
         if k >= slots:
             continue
@@ -233,26 +243,37 @@ def _write_info(market: Market, i: int, out: Any) -> None:
         out[21 + k] = outcome.levers[CHARGING[k]]
 
 
+def observer(ahead: Any) -> Any:
+    """A rule that shows every learner what it sees; ahead: rule (market, i), called before agent i is shown it."""
+
+    @rule
+    def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any) -> None:
+        if len(observation) == 0:
+            return
+        show_agents(market)
+        _write_market(market, observation[0])
+        for i in range(len(market.agents)):
+            learner = market.seats[i].learner
+            if learner < 0:
+                continue
+            ahead(market, i)
+            for k in range(9, NUM_OWN):
+                observation[learner, k] = observation[0, k]
+            _write_view(market, i, observation[learner], mask[learner])
+            reward[learner] = market.agents[i].reward
+            if learner < len(info):
+                _write_info(market, i, info[learner])
+
+    return observe
+
+
 @rule
-def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any) -> None:
-    """Write every learner's observation (L, F), mask (L, M), reward (L,) and info (L, len(INFO))."""
-    if len(observation) == 0:
-        return
-    for i in range(len(market.agents)):
-        agent = market.agents[i]
-        agent.scratch.shown_reputation = agent.reputation
-        agent.scratch.shown_frozen = is_frozen(agent, market.row.epoch)
-    _write_market(market, observation[0])
-    for i in range(len(market.agents)):
-        learner = market.seats[i].learner
-        if learner < 0:
-            continue
-        for k in range(9, NUM_OWN):
-            observation[learner, k] = observation[0, k]
-        _write_view(market, i, observation[learner], mask[learner])
-        reward[learner] = market.agents[i].reward
-        if learner < len(info):
-            _write_info(market, i, info[learner])
+def _nothing(market: Market, i: int) -> None:
+    return
+
+
+#: Write every learner's observation (L, F), mask (L, M), reward (L,) and info (L, len(INFO)).
+observe = observer(_nothing)
 
 
 @rule

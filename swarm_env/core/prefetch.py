@@ -1,4 +1,5 @@
-"""Reading ahead: a batch that does not fit the caches waits for memory, so the rows that come next are asked for early.
+"""Reading ahead: a batch that does not fit the caches waits for memory, so the rows that come next are asked for early;
+and so does a market that does not, for the contacts of the agents that come next.
 
 Only a hint to the processor: no rule depends on it, nothing is written, and in plain Python it does nothing.
 """
@@ -13,9 +14,10 @@ from numba.extending import intrinsic
 
 from swarm_env.core.compiled import JIT, rule
 from swarm_env.core.tables import LINE
-from swarm_env.core.types import Scene, State
+from swarm_env.core.types import Market, Scene, State
 
 NEAR, FAR = 1, 2  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
+LARGE, SEATS = 2048, 4  #: agents from which on a market asks for contacts, and how many agents ahead
 
 
 @intrinsic
@@ -33,7 +35,8 @@ def _hint(context: Any, array: Any, index: Any) -> Any:
         called = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], called)
         write, keep, data = number(1), number(3), number(1)
-        for at in [*range(0, kind.dtype.size, LINE), kind.dtype.size - 1]:
+        whole = LINE % kind.dtype.size == 0  # such records lie on one line each
+        for at in [0] if whole else [*range(0, kind.dtype.size, LINE), kind.dtype.size - 1]:
             builder.call(prefetch, [builder.gep(start, [number(at)]), write, keep, data])
         return target.get_dummy_value()
 
@@ -73,3 +76,13 @@ def _ask_for_settlements(scene: Scene, state: State, b: int) -> None:
             hint(relations, edges[contact].back)
             if len(pairs) > 1:
                 hint(pairs, min(contact, edges[contact].back))
+
+
+@rule
+def ask_for_contacts(market: Market, i: int) -> None:
+    """Ask for what the agent that comes after some others sees of its contacts, which lie anywhere."""
+    if len(market.agents) < LARGE or i + SEATS >= len(market.agents):
+        return
+    seat = market.seats[i + SEATS]
+    for edge in range(seat.start, seat.stop):
+        hint(market.shown, market.edges[edge].peer)

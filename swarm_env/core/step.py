@@ -18,8 +18,8 @@ from swarm_env.core import random
 from swarm_env.core.act import act
 from swarm_env.core.compiled import Unchecked, kernel, rule
 from swarm_env.core.decide import decide
-from swarm_env.core.observe import observe
-from swarm_env.core.prefetch import read_ahead
+from swarm_env.core.observe import observe, observer
+from swarm_env.core.prefetch import ask_for_contacts, read_ahead
 from swarm_env.core.respond import respond
 from swarm_env.core.turn import turn
 from swarm_env.core.types import NOOP, Market, Scene, State, View, is_watched, market_of
@@ -57,16 +57,22 @@ def clear_outcome(outcome: Any) -> None:
     outcome.levers[:] = 0.0
 
 
-@rule
-def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int) -> None:
-    """Play one step of environment b."""
-    market = market_of(scene, state, b)
-    begin(market)
-    decide(market, actions[b])
-    respond(market)
-    act(market)
-    turn(market)
-    observe(market, view.observation[b], view.mask[b], view.reward[b], view.info[b])
+def _player(observe: Any) -> Any:
+    @rule
+    def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int) -> None:
+        market = market_of(scene, state, b)
+        begin(market)
+        decide(market, actions[b])
+        respond(market)
+        act(market)
+        turn(market)
+        observe(market, view.observation[b], view.mask[b], view.reward[b], view.info[b])
+
+    return advance_row
+
+
+#: Play one step of environment b; the second one reads ahead, which a GPU cannot.
+advance_row, _advance_row = _player(observe), _player(observer(ask_for_contacts))
 
 
 @rule
@@ -102,7 +108,7 @@ def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: i
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
         read_ahead(scene, state, b, hi)
-        advance_row(scene, state, view, actions, b)
+        _advance_row(scene, state, view, actions, b)
 
 
 @kernel

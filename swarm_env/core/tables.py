@@ -19,10 +19,10 @@ from swarm_env.core.compiled import JIT
 LINE = 64  #: bytes of a cache line
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Shorts = NDArray[np.int32]
 Short = Annotated[np.int32, ()]  #: counts, and numbers of steps and epochs
 Tiny = Annotated[np.int8, ()]  #: verbs and conducts
-_ELEMENTS: dict[Any, type] = {Floats: np.float64, Ints: np.int64}  # of arrays; others name their own
+_ELEMENTS: dict[Any, type] = {Floats: np.float64, Shorts: np.int32}  # of arrays; others name their own
 
 
 @cache  # one object a record: Numba tells equal but distinct dtypes apart field by field, at every call

@@ -40,16 +40,18 @@ def _close(market: Market, i: int) -> None:
 def _fade_network(market: Market) -> None:
     """Contacts fade and break; agents in disrepute lose theirs."""
     params = market.params
-    for i in range(len(market.agents)):
+    cut = params.reputation_disconnect_threshold > -1.0  # no reputation is lower
+    for i in range(len(market.agents) if cut or params.dynamic else 0):
         for k in range(market.seats[i].start, market.seats[i].stop):
             contact = market.contacts[k]
             if params.dynamic:
                 contact.weight *= 1.0 - params.edge_decay_rate
                 if contact.weight < params.min_edge_weight:
                     contact.weight = 0.0
-            least = min(market.agents[i].reputation, market.agents[market.edges[k].peer].reputation)
-            if least < params.reputation_disconnect_threshold:
-                contact.weight = 0.0
+            if cut:
+                least = min(market.agents[i].reputation, market.agents[market.edges[k].peer].reputation)
+                if least < params.reputation_disconnect_threshold:
+                    contact.weight = 0.0
 
 
 @rule

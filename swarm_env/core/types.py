@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarm_env.core.compiled import rule, shorthand
-from swarm_env.core.tables import Floats, Ints, Short, Tiny
+from swarm_env.core.tables import Floats, Short, Shorts, Tiny
 
 DESK = 32  #: environments that share working memory for what nobody looks at: it then stays in the cache
 WINDOW = 10  #: interactions in the circuit breaker's window (SWARM 4.2)
@@ -70,8 +70,19 @@ class Seat:
 class Edge:
     """One contact as the scenario's network has it: a directed edge. Index: contact."""
 
-    peer: int  # the other agent
-    back: int  # the contact in the other direction
+    peer: Short  # the other agent
+    back: Short  # the contact in the other direction
+
+
+class Shown:
+    """An agent as its contacts see it. Index: agent.
+
+    By itself, as these are read in no order: in a large market the rest of `Agent` would be fetched along with it.
+    """
+
+    reputation: Annotated[np.float32, ()]
+    frozen: Annotated[np.float32, ()]
+    visibility: float
 
 
 class Scratch:
@@ -82,8 +93,6 @@ class Scratch:
     conduct: Tiny
     answered: bool  # whether the proposal this agent made got an answer
     accepted: bool  # the answer
-    shown_reputation: Annotated[np.float32, ()]  # as its contacts see it
-    shown_frozen: Annotated[np.float32, ()]
 
 
 class Agent:
@@ -235,22 +244,43 @@ class Pair:
 
 
 class Assessment:
-    """Working memory of the levers' assessments; nothing in it survives one. Index: agent."""
+    """Working memory of the levers' assessments; nothing in it survives one. Index: agent, rank or place in a list."""
 
-    parent: int  # union-find of the collusion assessment
-    members: int  # and its group sums
+    parent: Short  # union-find of the collusion assessment
+    members: Short  # and its group sums
     n_in: float
     p_in: float
     n_out: float
     p_out: float
-    order: int  # of the security assessment: the agent at this rank of reputation
-    reached: Annotated[np.uint64, ()]  # a bit a laundering search: has it been here
+    reached: Annotated[np.uint64, ()]  # of the search for laundering: a bit a root, has it been here
     front: Annotated[np.uint64, ()]  # is it here now
     fresh: Annotated[np.uint64, ()]  # will it be next
     deep: Annotated[np.uint64, ()]  # has it come by a chain that is long enough
-    tally: int  # and its counts
-    hits: int
-    chain: Annotated[Ints, (5,)]  # latest victims, a ring
+    order: Short  # the agent at this rank of reputation
+    listed: Short  # at this place: agent to search from
+    queue: Short  # at this place: agent that a search goes on from
+    own: Short  # links from the agent that count against it: the first ones of
+    outs: Short  # links from the agent
+    ins: Short  # links to the agent
+    mark: Short  # the last search that came by
+    visits: Short  # how many have
+    level: Short  # links that the last one had followed
+    via: Short  # and the agent that it came from
+    state: Tiny  # whether the agent is decided, see `extremes`
+    sought: bool  # whether it must be searched from
+    tally: Short  # counts of the security assessment
+    hits: Short
+    chain: Annotated[Shorts, (5,)]  # latest victims, a ring
+
+
+class Link:
+    """Accepted interactions within the security lever's window, as lists of an agent: see `chains.link`.
+
+    Index: contact; of agent i the first `outs` and `ins` from `Seat.start` on hold something.
+    """
+
+    onto: Short  # agent that accepted from i
+    by: Short  # agent that i accepted from
 
 
 class Past:
@@ -279,6 +309,7 @@ class State(NamedTuple):
 
     rows: NDArray[Any]  # (B,) Row
     agents: NDArray[Any]  # (B, N) Agent
+    shown: NDArray[Any]  # (B, N) Shown
     books: NDArray[Any]  # (B, N) Book
     proposals: NDArray[Any]  # (B, N) Proposal
     outcomes: NDArray[Any]  # (B, N) Outcome, or (B/DESK rounded up, 1) if nobody looks
@@ -287,6 +318,7 @@ class State(NamedTuple):
     relations: NDArray[Any]  # (B, E) Relation
     pairs: NDArray[Any]  # (B, E) Pair, or (B, 1) without collusion control
     assessments: NDArray[Any]  # (B, N) Assessment, or (B, 1) without collusion and security control
+    links: NDArray[Any]  # (B, E) Link, or (B, 1) without security control
     history: NDArray[Any]  # (B, W) Past, a ring; (B, 1) without security control
 
 
@@ -298,6 +330,7 @@ class Market(NamedTuple):
     edges: Any  # (E,)
     row: Any
     agents: Any  # (N,); and so on, as in State
+    shown: Any
     books: Any
     proposals: Any
     outcomes: Any
@@ -306,6 +339,7 @@ class Market(NamedTuple):
     relations: Any
     pairs: Any
     assessments: Any
+    links: Any
     history: Any
 
 
@@ -328,6 +362,7 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         scene.edges[row.params],
         row,
         state.agents[b],
+        state.shown[b],
         state.books[b],
         state.proposals[b],
         state.outcomes[desk],
@@ -336,6 +371,7 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.relations[b],
         state.pairs[b],
         state.assessments[b],
+        state.links[b],
         state.history[b],
     )
 

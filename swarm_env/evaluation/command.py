@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from swarm_env.engine.options import engine_of
 from swarm_env.evaluation.govern import OVERSIGHT
 from swarm_env.evaluation.measure import BACKGROUND
 from swarm_env.evaluation.plan import FIRST_SEED, Plan
@@ -23,6 +24,7 @@ LEGEND = (
 
 def main(arguments: argparse.Namespace) -> int:
     """`swarm evaluate`; returns the exit code."""
+    engine = engine_of(arguments)
     plan = Plan(
         arguments.policy, arguments.scenario, arguments.episodes, arguments.seeds, arguments.seats or "honest_*",
         arguments.mode, arguments.baseline, arguments.metrics.split(",") if arguments.metrics else None,
@@ -30,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     out = Path(arguments.out) if arguments.out else RUNS / f"evaluate_{plan.settings_hash}"
     with progress("evaluating", plan.num_units, arguments.quiet) as update:
-        found = plan.run(out, update)
+        found = plan.run(out, update, engine)
     console = output(arguments.quiet)
     for table in tables(found.results):
         console.print(table)

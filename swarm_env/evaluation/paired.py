@@ -8,18 +8,26 @@ over its episodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swarm_env.catalog import load_scenario
 from swarm_env.criteria import CRITERIA
+from swarm_env.engine.job import Job
+from swarm_env.engine.journal import Kind, Run
+from swarm_env.engine.run import HERE, Engine, carry_out
+from swarm_env.engine.store import Store
 from swarm_env.evaluation import results
 from swarm_env.evaluation.measure import Measures, mean
 from swarm_env.evaluation.play import Record, batch_size, compiled_for, play
 from swarm_env.evaluation.policies import parse
-from swarm_env.evaluation.store import EvaluationError, Kind, Run, Store
+from swarm_env.evaluation.store import EvaluationError
 from swarm_env.metrics import METRICS
 from swarm_env.scenario import Scenario
 from swarm_env.tally import COLUMNS, CUMULATIVE, Row
@@ -83,6 +91,8 @@ class Paired:
         self.kind, self.arms, self.seeds, self.episodes = kind, dict(arms), seeds, episodes
         self.first_seed = first_seed
         self.windowed = sorted(set(windowed))
+        self._names = list(self.arms)
+        self._written = lru_cache(maxsize=64)(lambda arm: (self.arms[arm].content_hash, self.arms[arm].to_dict()))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -101,54 +111,141 @@ class Paired:
         """Arms x seeds."""
         return len(self.arms) * self.seeds
 
-    def play(self, kept: Store, progress: Progress | None = None) -> list[Run]:
+    @property
+    def job_kind(self) -> str:
+        """See `engine.job.KINDS`."""
+        return "paired"
+
+    def store(self, folder: Path | None) -> Store:
+        """Where its units go; None: nowhere."""
+        return Store(folder, self.identity, self.kind, self)
+
+    def fill(self, kept: Store, progress: Progress | None = None, engine: Engine = HERE) -> None:
+        """Play what the store does not hold yet."""
+        carry_out(self, kept, len(kept), engine, progress, kept.folder)
+        kept.finish()
+
+    def play(self, kept: Store, progress: Progress | None = None, engine: Engine = HERE) -> list[Run]:
         """Play what the store does not hold yet; all units, by arm, then seed."""
-        for arm, scenario in self.arms.items():
-            missing = [seed for seed in range(self.seeds) if (arm, seed) not in kept.runs]
-            for seeds in _stretches(missing, max(1, batch_size(scenario) // self.episodes)) if missing else ():
-                for run in self._units(arm, scenario, seeds):
-                    kept.add(run)
-                if progress is not None:
-                    progress(len(kept.runs), self.num_units)
-        return [kept.runs[arm, seed] for arm in self.arms for seed in range(self.seeds)]
+        self.fill(kept, progress, engine)
+        return list(kept.units())
 
-    def _units(self, arm: str, scenario: Scenario, seeds: range) -> Iterator[Run]:
-        rows = list(self._rows(scenario, self.first_seed + seeds[0] * self.episodes, len(seeds) * self.episodes))
-        for k, seed in enumerate(seeds):
-            mine = rows[k * self.episodes : (k + 1) * self.episodes]
-            values = {name: mean([row[name] for row in mine]) for name in mine[0]}
-            head = {self.kind.key[0]: arm, "seed": seed, "market_seed": self.first_seed + seed * self.episodes}
-            yield {**head, "episodes": self.episodes, "metrics": values}
+    def _place(self, index: int) -> tuple[str, int]:
+        """Arm and seed of a job."""
+        return self._names[index // self.seeds], index % self.seeds
 
-    def _rows(self, scenario: Scenario, first: int, count: int) -> Iterator[Row]:
-        """The numbers of each episode."""
-        measures, policy = Measures(scenario), parse(["scripts"])[0]
-        compiled = compiled_for(scenario, (), policy)
-        size = batch_size(scenario)
-        for done in range(0, count, size):
-            record = play(compiled, policy, first + done, min(size, count - done), 0)
-            for e, (row, verdicts) in enumerate(measures.episodes(record)):
-                deals = {name: c[record.start[e] : record.start[e + 1]] for name, c in record.deals.items()}
-                yield {
-                    **{name: row[name] for name in COLUMNS},  # nobody oversees scripts
-                    **interventions(deals, scenario.market.safety_threshold),
-                    **_by_role(scenario, record, e, deals),
-                    **{f"passed.{verdict.name}": float(verdict.passed) for verdict in verdicts},
-                    **self._windows(measures, deals),
-                }
+    def job(self, index: int) -> Job:
+        """A seed of an arm; what the arm is called is none of its business, and stands in the hints."""
+        arm, seed = self._place(index)
+        content_hash, written = self._written(arm)
+        params = {
+            "scenario": content_hash,
+            "market_seed": self.first_seed + seed * self.episodes,
+            "episodes": self.episodes,
+            "windowed": self.windowed,
+        }
+        return Job(self.job_kind, params, {"scenario": written, "by": self.kind.key[0], "arm": arm, "seed": seed})
 
-    def _windows(self, measures: Measures, deals: Mapping[str, NDArray[Any]]) -> Row:
-        """The windowed metrics over the first and the last third of the epochs, rounded down, at least one."""
-        if not self.windowed:
-            return {}
-        epochs = measures.scenario.simulation.n_epochs
-        third = max(1, epochs // 3)
-        row: Row = {}
-        for window, inside in zip(WINDOWS, (deals["epoch"] < third, deals["epoch"] >= epochs - third), strict=True):
-            part = {name: column[inside] for name, column in deals.items()}
-            values = measures.compute(part, self.windowed, None)
-            row |= {f"{name}@{window}": values[name] for name in self.windowed}
-        return row
+    def title(self, index: int) -> str:
+        """What people call it."""
+        arm, seed = self._place(index)
+        return f"{self.kind.key[0]} {arm}, seed {seed}"
+
+    def groups(self, indices: Iterable[int], most: int) -> Iterator[list[int]]:
+        """Seeds of one arm without a gap, as many as a batch has room for: they are played side by side."""
+        group: list[int] = []
+        for index in indices:
+            room = min(most, max(1, batch_size(self.arms[self._place(index)[0]]) // self.episodes))
+            follows = group and index == group[-1] + 1 and index // self.seeds == group[0] // self.seeds
+            if group and (not follows or len(group) >= room):
+                yield group
+                group = []
+            group.append(index)
+        if group:
+            yield group
+
+    def here(self, indices: Sequence[int]) -> Iterator[Run]:
+        """Play a group in this process."""
+        arm, seed = self._place(indices[0])
+        firsts = self.first_seed + seed * self.episodes, len(indices), self.episodes
+        for k, values in enumerate(_played(self.arms[arm], self.windowed, *firsts)):
+            yield _unit(self.kind.key[0], arm, seed + k, firsts[0] + k * self.episodes, self.episodes, values)
+
+
+@lru_cache(maxsize=8)
+def _loaded(content_hash: str, text: str) -> Scenario:
+    scenario = load_scenario(json.loads(text))
+    if scenario.content_hash != content_hash:
+        raise EvaluationError(
+            f"scenario {scenario.scenario_id} reads as {scenario.content_hash[:16]} here, not {content_hash[:16]}"
+        )
+    return scenario
+
+
+def scenario_of(job: Job) -> Scenario:
+    """The scenario of a job, checked to be the one that it names by hash."""
+    return _loaded(job.params["scenario"], json.dumps(job.hints["scenario"]))
+
+
+def warm() -> None:
+    """Load, or compile, the machine code that episodes run on."""
+    scenario = load_scenario("baseline", ["simulation.n_epochs=1", "simulation.steps_per_epoch=1"])
+    list(_played(scenario, (), FIRST_SEED, 1, 1))
+
+
+def run_jobs(jobs: Sequence[Job]) -> list[Run]:
+    """Play jobs of one arm whose seeds follow each other; a unit for each."""
+    params, hints = jobs[0].params, jobs[0].hints
+    first, episodes = params["market_seed"], params["episodes"]
+    rows = _played(scenario_of(jobs[0]), params["windowed"], first, len(jobs), episodes)
+    return [
+        _unit(hints["by"], hints["arm"], hints["seed"] + k, first + k * episodes, episodes, values)
+        for k, values in enumerate(rows)
+    ]
+
+
+def _unit(by: str, arm: str, seed: int, market_seed: int, episodes: int, values: Row) -> Run:
+    return {by: arm, "seed": seed, "market_seed": market_seed, "episodes": episodes, "metrics": values}
+
+
+def _played(scenario: Scenario, windowed: Sequence[str], first: int, seeds: int, episodes: int) -> Iterator[Row]:
+    """The numbers of so many seeds, from market seed `first` on."""
+    rows = list(_rows(scenario, windowed, first, seeds * episodes))
+    for k in range(seeds):
+        mine = rows[k * episodes : (k + 1) * episodes]
+        yield {name: mean([row[name] for row in mine]) for name in mine[0]}
+
+
+def _rows(scenario: Scenario, windowed: Sequence[str], first: int, count: int) -> Iterator[Row]:
+    """The numbers of each episode."""
+    measures, policy = Measures(scenario), parse(["scripts"])[0]
+    compiled = compiled_for(scenario, (), policy)
+    size = batch_size(scenario)
+    for done in range(0, count, size):
+        record = play(compiled, policy, first + done, min(size, count - done), 0)
+        for e, (row, verdicts) in enumerate(measures.episodes(record)):
+            deals = {name: c[record.start[e] : record.start[e + 1]] for name, c in record.deals.items()}
+            yield {
+                **{name: row[name] for name in COLUMNS},  # nobody oversees scripts
+                **interventions(deals, scenario.market.safety_threshold),
+                **_by_role(scenario, record, e, deals),
+                **{f"passed.{verdict.name}": float(verdict.passed) for verdict in verdicts},
+                **_windows(measures, windowed, deals),
+            }
+
+
+def _windows(measures: Measures, windowed: Sequence[str], deals: Mapping[str, NDArray[Any]]) -> Row:
+    """The windowed metrics over the first and the last third of the epochs, rounded down, at least one."""
+    if not windowed:
+        return {}
+    epochs = measures.scenario.simulation.n_epochs
+    third = max(1, epochs // 3)
+    row: Row = {}
+    for window, inside in zip(WINDOWS, (deals["epoch"] < third, deals["epoch"] >= epochs - third), strict=True):
+        part = {name: column[inside] for name, column in deals.items()}
+        values = measures.compute(part, windowed, None)
+        row |= {f"{name}@{window}": values[name] for name in windowed}
+    return row
 
 
 def interventions(deals: Mapping[str, NDArray[Any]], threshold: float) -> Row:
@@ -170,24 +267,16 @@ def _by_role(scenario: Scenario, record: Record, e: int, deals: Mapping[str, NDA
     }
 
 
-def _stretches(seeds: Sequence[int], length: int) -> Iterator[range]:
-    """The seeds, ascending, as ranges without a gap, none longer than that."""
-    first = previous = seeds[0]
-    for seed in seeds[1:]:
-        if seed != previous + 1 or seed - first == length:
-            yield range(first, previous + 1)
-            first = seed
-        previous = seed
-    yield range(first, previous + 1)
-
-
-def by_seed(units: Sequence[Run], arm: str) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Arm -> metric -> values (S,) in the order of the seeds; arm: the field that names it."""
+def by_seed(
+    units: Iterable[Run], arm: str, only: Collection[str] | None = None
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Arm -> metric -> values (S,) in the order of the seeds; arm: the field that names it; only: these metrics."""
     gathered: dict[str, dict[str, list[float]]] = {}
     for run in units:
         columns = gathered.setdefault(run[arm], {})
         for metric, value in run["metrics"].items():
-            columns.setdefault(metric, []).append(value)
+            if only is None or metric in only:
+                columns.setdefault(metric, []).append(value)
     return {
         name: {metric: np.array(values) for metric, values in columns.items()} for name, columns in gathered.items()
     }

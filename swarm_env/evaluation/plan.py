@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swarm_env import statistics
 from swarm_env.catalog import Source, load_scenario
-from swarm_env.compile import Compiled, compile_scenario, select
-from swarm_env.evaluation import results, store
-from swarm_env.evaluation.measure import FOCAL, NAMES, Measures, Unit
-from swarm_env.evaluation.play import batch_size, compiled_for, play, setting_of
+from swarm_env.compile import compile_scenario, select
+from swarm_env.engine.job import Job
+from swarm_env.engine.journal import Run, digest
+from swarm_env.engine.run import HERE, Engine, carry_out
+from swarm_env.engine.store import Store
+from swarm_env.evaluation import results
+from swarm_env.evaluation.found import Evaluation
+from swarm_env.evaluation.measure import FOCAL, NAMES, Measures
+from swarm_env.evaluation.play import setting_of
 from swarm_env.evaluation.policies import SCRIPTS, parse
 from swarm_env.evaluation.protocol import Policy
-from swarm_env.evaluation.store import EvaluationError, Run, Store
+from swarm_env.evaluation.store import EVALUATION, SCHEMA, EvaluationError
+from swarm_env.evaluation.trained import absolute
+from swarm_env.evaluation.units import APART, MODES, RESIDENT, Task, job_of
 from swarm_env.metrics.tabulate import nearest
 from swarm_env.scenario import Scenario
 
-RESIDENT, VISITOR = MODES = ("resident", "visitor")
 FIRST_SEED = 2**62  #: of the markets: training stays below 2^56
-APART = 2**20  #: market seeds between two seeds, and the most episodes that a seed can have
 MAX_SEEDS = 1024
 #: Metrics that are shown, and whose p values are corrected together, unless others are asked for.
 PRIMARY: tuple[str, ...] = (
@@ -34,30 +38,6 @@ PRIMARY: tuple[str, ...] = (
 )  # fmt: skip
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation found. `results` is the document of docs/evaluation.md; undefined numbers are NaN."""
-
-    results: dict[str, Any]
-    files: tuple[Path, ...] = ()  # written, results.json first
-
-    def summary(self, policy: str, metric: str, scenario: str | None = None) -> dict[str, Any]:
-        """The summary's row; scenario: the only one unless given. KeyError if there is none."""
-        return self._row("summary", policy, metric, scenario)
-
-    def comparison(self, policy: str, metric: str, scenario: str | None = None) -> dict[str, Any]:
-        """The row of the comparison with the baseline; likewise."""
-        return self._row("comparisons", policy, metric, scenario)
-
-    def _row(self, table: str, policy: str, metric: str, scenario: str | None) -> dict[str, Any]:
-        rows = [row for row in self.results[table] if (row["policy"], row["metric"]) == (policy, metric)]
-        rows = [row for row in rows if scenario in (None, row["scenario"])]
-        if len(rows) != 1:
-            raise KeyError(f"{table}: {len(rows)} rows of {policy}, {metric}, {scenario}")
-        found: dict[str, Any] = rows[0]
-        return found
 
 
 def evaluate(
@@ -75,6 +55,7 @@ def evaluate(
     transfer: bool = False,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    engine: Engine = HERE,
 ) -> Evaluation:
     """Judge policies in chosen seats of scenarios, all on the same markets.
 
@@ -103,13 +84,16 @@ def evaluate(
         out: a folder for units.jsonl, results.json and runs.csv; the same call goes on where a killed one stopped. None
             writes nothing.
         progress: called with (units done, units in all) after each.
+        engine: where units are played, see `swarm_env.engine.run.Engine`; in this process unless another is given.
+            Others play SPECs only, no Python objects, and give the same bytes.
 
     Raises:
-        PolicyError, EvaluationError, ScenarioError, RecordingError: all of them ValueErrors of one clear line (of a
-            scenario: one for each problem). What had been played is kept in `out`. ImportError: an extra is missing.
+        PolicyError, EvaluationError, EngineError, ScenarioError, RecordingError: all of them ValueErrors of one clear
+            line (of a scenario: one for each problem). What had been played is kept in `out`. ImportError: an extra is
+            missing.
     """
     plan = Plan(policies, scenarios, episodes, seeds, seats, mode, baseline, metrics, overrides, first_seed, transfer)
-    return plan.run(None if out is None else Path(out), progress)
+    return plan.run(None if out is None else Path(out), progress, engine)
 
 
 class Plan:
@@ -135,6 +119,8 @@ class Plan:
         if mode not in MODES:
             raise EvaluationError(f"mode: {mode!r} is not known; allowed: resident, visitor")
         self.mode, self.transfer = mode, transfer
+        self._written = lru_cache(maxsize=64)(self._describe)
+        self._ready = lru_cache(maxsize=64)(self._prepare)
         self.primary = list(PRIMARY if metrics is None else metrics)
         for name in self.primary:
             if name not in NAMES:
@@ -142,6 +128,8 @@ class Plan:
         self.scenarios = _load(scenarios, overrides)
         self.seats = {scenario.scenario_id: _seats(scenario, seats) for scenario in self.scenarios}
         self.policies = parse(policies)
+        named = policies.items() if isinstance(policies, Mapping) else ()
+        self.objects = {name for name, what in named if not isinstance(what, str | Path)}  # known to this process alone
         self.baseline = self._baseline(baseline)
         self._check_layouts()
 
@@ -180,57 +168,81 @@ class Plan:
     @property
     def settings_hash(self) -> str:
         """Of `identity`."""
-        return store.digest(self.identity)
+        return digest(self.identity)
 
     @property
     def num_units(self) -> int:
         """Policies x scenarios x seeds."""
         return len(self.policies) * len(self.scenarios) * self.seeds
 
-    def run(self, out: Path | None, progress: Progress | None = None) -> Evaluation:
+    def run(self, out: Path | None, progress: Progress | None = None, engine: Engine = HERE) -> Evaluation:
         """Play what `out` does not hold yet, put it together, write it."""
-        with closing(Store(out, self.identity)) as kept:
-            self._play(kept, progress)
-            found = self._document(kept)
+        self._check_engine(engine)
+        with closing(Store(out, self.identity, EVALUATION, self)) as kept:
+            carry_out(self, kept, len(kept), engine, progress, out)
+            kept.finish()
+            found = self._document(kept.head["created"], list(kept.units()))
             return Evaluation(found, () if out is None else tuple(results.write(out, found)))
 
-    def _play(self, kept: Store, progress: Progress | None) -> None:
-        for scenario in self.scenarios:
-            measures = Measures(scenario)
-            lineups = {policy.name: list(self._lineups(scenario, policy)) for policy in self.policies}
-            for seed in range(self.seeds):
-                for policy in self.policies:
-                    if (policy.name, scenario.scenario_id, seed) not in kept.runs:
-                        kept.add(self._unit(policy, measures, lineups[policy.name], seed))
-                    if progress is not None:
-                        progress(len(kept.runs), self.num_units)
+    def _check_engine(self, engine: Engine) -> None:
+        for policy in self.policies if not engine.here else ():
+            if policy.name in self.objects:
+                raise EvaluationError(
+                    f"policy {policy.name}: a Python object plays in this process only; give it as module:function, "
+                    "or leave the engine away"
+                )
 
-    def _lineups(self, scenario: Scenario, policy: Policy) -> Iterator[tuple[Compiled, NDArray[np.bool_]]]:
-        """Who sits where: once with all focal seats, or once for each visit; with a mask (N,) of the policy's seats."""
+    job_kind = "evaluate"  #: see `engine.job.KINDS`
+
+    def _describe(self, scenario_id: str) -> tuple[str, dict[str, Any]]:
+        scenario = next(each for each in self.scenarios if each.scenario_id == scenario_id)
+        return scenario.content_hash, scenario.to_dict()
+
+    def _prepare(self, scenario_id: str, name: str) -> tuple[Measures, list[Any]]:
+        """What a policy's seeds in a scenario have in common."""
+        scenario = next(each for each in self.scenarios if each.scenario_id == scenario_id)
+        policy = next(each for each in self.policies if each.name == name)
+        return Measures(scenario), list(self._task(scenario, policy).lineups())
+
+    def _place(self, index: int) -> tuple[Scenario, int, Policy]:
+        """Of a job: for each scenario, for each seed, every policy."""
+        rest, policy = divmod(index, len(self.policies))
+        scenario, seed = divmod(rest, self.seeds)
+        return self.scenarios[scenario], seed, self.policies[policy]
+
+    def _task(self, scenario: Scenario, policy: Policy) -> Task:
         seats = self.seats[scenario.scenario_id]
-        names = np.array(scenario.agent_names)
-        for group in [seats] if self.mode == RESIDENT else [(seat,) for seat in seats]:
-            yield compiled_for(scenario, group, policy), np.isin(names, group)
+        return Task(policy, scenario, seats, self.mode, self.episodes, self.first_seed)
 
-    def _unit(
-        self, policy: Policy, measures: Measures, lineups: list[tuple[Compiled, NDArray[np.bool_]]], seed: int
-    ) -> Run:
-        """One policy in one scenario on one seed."""
-        unit, first = Unit(measures), self.first_seed + seed * APART
-        size = batch_size(measures.scenario)
-        for compiled, focal in lineups:
-            for done in range(0, self.episodes, size):
-                count = min(size, self.episodes - done)
-                unit.add(play(compiled, policy, first + done, count, seed * APART + done), focal)
-        head = {"policy": policy.name, "scenario": measures.scenario.scenario_id, "mode": self.mode, "seed": seed}
-        return {**head, "market_seed": first, **unit.result()}
+    def job(self, index: int) -> Job:
+        """A policy in a scenario on a seed."""
+        scenario, seed, policy = self._place(index)
+        spec = policy.spec if policy.check is None else absolute(policy.spec)  # a training run's has a check
+        return job_of(self._task(scenario, policy), seed, *self._written(scenario.scenario_id), spec)
 
-    def _document(self, kept: Store) -> dict[str, Any]:
+    def title(self, index: int) -> str:
+        """What people call it."""
+        scenario, seed, policy = self._place(index)
+        return f"{policy.name} in {scenario.scenario_id}, seed {seed}"
+
+    def groups(self, indices: Iterable[int], most: int) -> Iterator[list[int]]:
+        """One by one: a unit takes as long as many calls of a worker."""
+        yield from ([index] for index in indices)
+
+    def here(self, indices: Sequence[int]) -> Iterator[Run]:
+        """Play in this process."""
+        for index in indices:
+            scenario, seed, policy = self._place(index)
+            task, (measures, lineups) = self._task(scenario, policy), self._ready(scenario.scenario_id, policy.name)
+            yield task.unit(measures, lineups, seed)
+
+    def _document(self, created: str, units: Sequence[Run]) -> dict[str, Any]:
         names, ids = [policy.name for policy in self.policies], [each.scenario_id for each in self.scenarios]
-        runs = [kept.runs[name, each, seed] for name in names for each in ids for seed in range(self.seeds)]
+        by = {(unit["policy"], unit["scenario"], unit["seed"]): unit for unit in units}
+        runs = [by[name, each, seed] for name in names for each in ids for seed in range(self.seeds)]
         return {
-            "schema": store.SCHEMA,
-            "created": kept.head["created"],
+            "schema": SCHEMA,
+            "created": created,
             "versions": results.versions(),
             "settings": {
                 "mode": self.mode, "episodes": self.episodes, "seeds": self.seeds, "first_seed": self.first_seed,

@@ -5,22 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module, metadata
-from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swarm_env import __version__, statistics
+from swarm_env.engine.journal import Run, to_json
+from swarm_env.engine.parts import available
 from swarm_env.evaluation.measure import NAMES
-from swarm_env.evaluation.store import Run, to_json
 from swarm_env.recording import RecordingError, Whole, number
 
 EVERY = "*"  #: stands for all scenarios together in a summary; no scenario can be called so
 PACKAGES = ("numpy", "numba", "scipy")
 #: Columns of runs.csv and runs.parquet.
+ROWS = 65_536  #: rows of a table in memory at a time
 LONG: tuple[str, ...] = ("policy", "scenario", "mode", "seed", "market_seed", "episodes", "metric", "value")
 
 Table = list[dict[str, Any]]
@@ -105,7 +107,7 @@ def long_rows(runs: Sequence[Run]) -> Iterator[tuple[Any, ...]]:
 
 def write(folder: Path, results: dict[str, Any]) -> list[Path]:
     """results.json, runs.csv and, where pyarrow is installed, runs.parquet; each whole or not at all."""
-    written = write_long(folder, LONG, list(long_rows(results["runs"])))
+    written = write_long(folder, LONG, long_rows(results["runs"]))
     return [write_document(folder / "results.json", results), *written]  # last: when it is there, so is the rest
 
 
@@ -116,27 +118,52 @@ def write_document(path: Path, document: dict[str, Any]) -> Path:
     return path
 
 
-def write_long(folder: Path, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Path]:
-    """runs.csv and, where pyarrow is installed, runs.parquet: rows that end with a metric's value."""
-    table = folder / "runs.csv"
-    with Whole(table) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows((*row[:-1], number(row[-1])) for row in rows)
-    if find_spec("pyarrow") is None:
-        return [table]
-    return [table, _write_parquet(folder / "runs.parquet", columns, rows)]
-
-
-def _write_parquet(path: Path, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Path:
-    """The rows of runs.csv; undefined is NaN."""
-    arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    temporary = path.with_name(f".{path.name}.part")
+def write_long(folder: Path, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> list[Path]:
+    """runs.csv and, where pyarrow is installed, runs.parquet: rows that end with a value, read as they come."""
+    table, left = folder / "runs.csv", iter(rows)
+    parquet = _Parquet(folder / "runs.parquet", columns) if available() else None
     try:
-        parquet.write_table(arrow.table(columns), temporary)
-        temporary.replace(path)
+        with Whole(table) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            while some := list(islice(left, ROWS)):
+                writer.writerows((*row[:-1], number(row[-1])) for row in some)
+                if parquet is not None:
+                    parquet.add(some)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RecordingError(f"{path}: cannot be written ({error.strerror})") from error
-    return path
+        raise RecordingError(f"{table}: cannot be written ({error.strerror})") from error
+    finally:
+        if parquet is not None:
+            parquet.stop()
+    return [table] if parquet is None else [table, parquet.finish()]
+
+
+class _Parquet:
+    """The rows of runs.csv, a row group for each batch; undefined is NaN. It appears by `finish`, whole."""
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        self.path, self.names = path, names
+        self._arrow, self._parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        self._temporary = path.with_name(f".{path.name}.part")
+        self._writer: Any = None
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write a batch; the first one settles the columns' types."""
+        columns = dict(zip(self.names, map(list, zip(*rows, strict=True)), strict=True))
+        batch = self._arrow.table(columns, None if self._writer is None else self._writer.schema)
+        if self._writer is None:
+            self._writer = self._parquet.ParquetWriter(self._temporary, batch.schema)
+        self._writer.write_table(batch)
+
+    def stop(self) -> None:
+        """No more rows; close the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def finish(self) -> Path:
+        """Let it appear."""
+        try:
+            self._temporary.replace(self.path)
+        except OSError as error:
+            raise RecordingError(f"{self.path}: cannot be written ({error.strerror})") from error
+        return self.path

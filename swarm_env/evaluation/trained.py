@@ -124,6 +124,12 @@ def folder_of(spec: str) -> tuple[Path, str] | None:
     return (Path(folder), part) if mark and folder and Path(folder).is_dir() else None
 
 
+def absolute(spec: str) -> str:
+    """FOLDER or FOLDER#PART for somebody who looks from another folder; any other SPEC as it is."""
+    found = folder_of(spec)
+    return spec if found is None else f"{found[0].resolve()}{'#' * bool(found[1])}{found[1]}"
+
+
 def from_run(name: str, spec: str, folder: Path, part: str) -> Policy:
     """The policy of a training run's folder.
 

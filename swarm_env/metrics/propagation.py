@@ -8,6 +8,7 @@ dropped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,15 @@ from swarm_env.metrics.interactions import Bools, Floats, Ints, Record
 from swarm_env.metrics.threats import Indicators, one_target_each
 
 SEARCHED = 2**28  # edges times sources searched at once, a bit each: bounds the memory of the search
+SHOWN = 2**23  # agents times sources that the levels look at together, which bounds theirs
+
+
+class Laundering(NamedTuple):
+    """What the levels need of laundering: number of paths, and each agent's highest risk, shape (N,)."""
+
+    paths: int
+    own: Floats  # as a source
+    suffered: Floats  # as the agent that a path leads to
 
 
 class Contagion(NamedTuple):
@@ -36,19 +46,45 @@ def laundering(table: Record, gap: float, min_chain_length: int) -> Indicators:
     """
     found = [np.empty((2, 0), dtype=np.int64)]
     trust = np.zeros(table.agents.size) if table.trust is None else table.trust
-    sources = np.flatnonzero(trust + gap < trust.max(initial=-np.inf))
-    tie = table.once(ties)
-    edges = np.stack((tie.b, tie.a))[:, tie.accepted > 0]
-    edges = edges[:, np.lexsort((edges[1], edges[0]))]
-    together = max(8, SEARCHED // max(edges.shape[1], trust.size, 1))
-    for start in range(0, sources.size, together):
-        block = sources[start : start + together]
-        far = _reached(edges, block, trust.size, min_chain_length - 1) & (trust[None, :] > trust[block, None] + gap)
+    for block, far in _paths(table, trust, gap, min_chain_length, SEARCHED):
         rows, reached = np.nonzero(far)
         found.append(np.stack((block[rows], reached)))
     source, target = np.concatenate(found, axis=1)
     gain = trust[target] - trust[source]
     return one_target_each(source, target, np.minimum(1.0, gain / 0.5), np.minimum(0.8, 0.4 + gain))
+
+
+def laundering_levels(table: Record, gap: float, min_chain_length: int) -> Laundering:
+    """What `laundering` comes to, in memory that does not grow with the number of paths: there may be one a pair."""
+    trust = np.zeros(table.agents.size) if table.trust is None else table.trust
+    paths, highest, lowest = 0, np.full(trust.size, -np.inf), np.full(trust.size, np.inf)
+    for block, far in _paths(table, trust, gap, min_chain_length, SHOWN):
+        paths += int(np.count_nonzero(far))
+        highest[block] = np.where(far, trust[None, :], -np.inf).max(axis=1, initial=-np.inf)
+        np.minimum(lowest, np.where(far, trust[block, None], np.inf).min(axis=0, initial=np.inf), out=lowest)
+    return Laundering(paths, _risk(highest - trust), _risk(trust - lowest))
+
+
+def _risk(gain: Floats) -> Floats:
+    """severity * confidence of the largest gain, 0 where it is -inf: there is no path."""
+    found = np.isfinite(gain)
+    known = np.where(found, gain, 0.0)
+    return np.where(found, np.minimum(1.0, known / 0.5) * np.minimum(0.8, 0.4 + known), 0.0)
+
+
+def _paths(
+    table: Record, trust: Floats, gap: float, min_chain_length: int, entries: int
+) -> Iterator[tuple[Ints, Bools]]:
+    """(sources (k,), whether a path leads from each to each agent (k, N)), some sources at a time."""
+    sources = np.flatnonzero(trust + gap < trust.max(initial=-np.inf))
+    tie = table.once(ties)
+    edges = np.stack((tie.b, tie.a))[:, tie.accepted > 0]
+    edges = edges[:, np.lexsort((edges[1], edges[0]))]
+    together = max(8, entries // max(edges.shape[1], trust.size, 1))
+    for start in range(0, sources.size, together):
+        block = sources[start : start + together]
+        far = _reached(edges, block, trust.size, min_chain_length - 1) & (trust[None, :] > trust[block, None] + gap)
+        yield block, far
 
 
 def _reached(edges: Ints, sources: Ints, size: int, min_edges: int) -> Bools:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from swarm_env.metrics.interactions import NAN, Bools, Floats, Ints, Record, Table
-from swarm_env.metrics.propagation import Contagion, contagion, contagion_indicators, laundering
+from swarm_env.metrics.propagation import Contagion, contagion, contagion_indicators, laundering, laundering_levels
 from swarm_env.metrics.threats import (
     Indicators,
     SecuritySettings,
@@ -76,6 +76,9 @@ def security_levels(record: Record) -> SecurityLevels:
     for kind, indicators in record.once(_slow_indicators).items():
         found[kind] = indicators.source.size
         indicators.raise_to(own, suffered)
+    paths = laundering_levels(record, settings.laundering_trust_gap, settings.min_chain_length)
+    found["laundering"] = paths.paths
+    own, suffered = np.maximum(own, paths.own), np.maximum(suffered, paths.suffered)
     threat: Floats = np.minimum(1.0, np.maximum(own, STRUCK_SHARE * suffered))
     flagged, deepest = threat >= settings.manipulation_threshold, int(chains.depth.max(initial=0))
     settled = record.part(Totals).number
@@ -102,11 +105,10 @@ def spread_of(record: Record) -> Contagion:
 
 
 def _slow_indicators(record: Record) -> dict[str, Indicators]:
-    """Threats that show in records of many interactions, by kind."""
+    """Threats that show in records of many interactions, by kind; of laundering see `laundering_levels`."""
     settings = settings_of(record)
     return {
         "manipulation": manipulation(record, settings.manipulation_threshold),
-        "laundering": laundering(record, settings.laundering_trust_gap, settings.min_chain_length),
         "contagion": contagion_indicators(record.once(spread_of)),
     }
 
@@ -115,9 +117,12 @@ def security_report(table: Table, settings: SecuritySettings | None = None) -> S
     """The whole analysis, every single indicator included; settings: the table's, else SWARM's."""
     if settings is not None and settings != table.security:
         table = replace(table, security=settings, _kept={})
+    known = settings_of(table)
     single = {
-        "injection": injection(table, settings_of(table).injection_threshold),
+        "injection": injection(table, known.injection_threshold),
         "exfiltration": exfiltration(table),
     }
-    indicators = single | table.once(_slow_indicators)
+    slow = table.once(_slow_indicators)
+    paths = laundering(table, known.laundering_trust_gap, known.min_chain_length)
+    indicators = single | {"manipulation": slow["manipulation"], "laundering": paths, "contagion": slow["contagion"]}
     return SecurityReport(table.agents, indicators, table.once(spread_of), *table.once(security_levels))

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from swarm_env.engine.options import engine_of
+from swarm_env.engine.store import require_fresh
 from swarm_env.evaluation.screen import output, progress
-from swarm_env.evaluation.store import require_fresh
 from swarm_env.study.claims import REFUTED, SUPPORTED, Finding
 from swarm_env.study.notes import write_note
 from swarm_env.study.plan import EPISODES, KIND, SEEDS, Found, Study
@@ -26,6 +27,7 @@ LEGEND = (
 
 def main(arguments: argparse.Namespace) -> int:
     """`swarm study`; returns the exit code."""
+    engine = engine_of(arguments)
     seeds = SEEDS if arguments.seeds is None else arguments.seeds
     episodes = EPISODES if arguments.episodes is None else arguments.episodes
     study = Study(arguments.file, seeds, episodes)
@@ -34,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     notes = work if arguments.out else NOTES
     require_fresh(work, arguments.resume, KIND)
     with progress("playing", study.paired.num_units, arguments.quiet) as update:
-        found = study.run(work, update)
+        found = study.run(work, update, engine)
     file = Path(arguments.file)
     shown = os.path.relpath(file) if file.resolve().is_relative_to(Path.cwd()) else file.name
     written = write_note(notes, study.annotation, found, f"swarm study {shown} --seeds {seeds} --episodes {episodes}")

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from swarm_env.evaluation.store import to_json
+from swarm_env.engine.journal import to_json
 from swarm_env.recording import Whole
 from swarm_env.study import interpretation
 from swarm_env.study.annotation import ALWAYS_ON, BASELINE, TARGETED, Annotation, Claim, Role

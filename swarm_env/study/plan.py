@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarm_env.evaluation import results, statistics, store
+from swarm_env.engine.journal import Kind, digest
+from swarm_env.engine.run import HERE, Engine
+from swarm_env.engine.store import Store
+from swarm_env.evaluation import results, statistics
 from swarm_env.evaluation.paired import FIRST_SEED, Paired, Progress, by_seed
-from swarm_env.evaluation.store import Kind, Store
 from swarm_env.recording import Whole
 from swarm_env.study.annotation import ALWAYS_ON, BASELINE, TARGETED, Annotation, load_annotation
 from swarm_env.study.arms import Arm, build_arms
@@ -77,7 +79,7 @@ class Study:
     @property
     def settings_hash(self) -> str:
         """Of what the runs depend on."""
-        return store.digest(self.paired.identity)
+        return digest(self.paired.identity)
 
     @property
     def shown(self) -> list[str]:
@@ -88,27 +90,27 @@ class Study:
         by_role = [f"{name}.{role}" for name in ("return", "sidelined") for role in roles]
         return list(dict.fromkeys([*STANDARD, *own, *by_role]))
 
-    def run(self, work: Path | None, progress: Progress | None = None) -> Found:
+    def run(self, work: Path | None, progress: Progress | None = None, engine: Engine = HERE) -> Found:
         """Play what the folder `work` does not hold yet (None keeps nothing) and test the claims."""
-        with closing(Store(work, self.paired.identity, KIND)) as kept:
-            units = self.paired.play(kept, progress)
-            values = by_seed(units, KIND.key[0])
+        with closing(self.paired.store(work)) as kept:
+            self.paired.fill(kept, progress, engine)
+            values = by_seed(kept.units(), KIND.key[0])
             findings = test_claims(self.annotation.claims, values)
             document = self._document(kept.head["created"], values, findings)
             if work is not None:
-                self._write(work, units, document)
+                self._write(work, kept, document)
             return Found(document, tuple(findings))
 
-    def _write(self, work: Path, units: list[dict[str, Any]], document: dict[str, Any]) -> None:
+    def _write(self, work: Path, kept: Store, document: dict[str, Any]) -> None:
         """The generated scenarios, every number by seed, the document."""
         for name, arm in self.arms.items():
             with Whole(work / "scenarios" / f"{name}.yaml") as file:
                 file.write(f"# {self.annotation.study}, arm {name}: {arm.text}\n" + arm.scenario.to_yaml())
-        rows = [
+        rows = (
             (*(unit[name] for name in LONG[:4]), metric, value)
-            for unit in units
+            for unit in kept.units()
             for metric, value in unit["metrics"].items()
-        ]
+        )
         results.write_long(work, LONG, rows)
         results.write_document(work / "results.json", document)
 

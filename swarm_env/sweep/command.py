@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from swarm_env.engine.options import engine_of
+from swarm_env.engine.store import require_fresh
 from swarm_env.evaluation.screen import output, progress
-from swarm_env.evaluation.store import require_fresh
 from swarm_env.sweep.grid import parse_grid
 from swarm_env.sweep.heatmap import check_format, draw
 from swarm_env.sweep.plan import KIND, METRICS, REFERENCE, Found, Sweep, folder_for
@@ -23,13 +24,14 @@ SHOWN = 60  #: cells printed; results.json and runs.csv have all
 
 def main(arguments: argparse.Namespace) -> int:
     """`swarm sweep`; returns the exit code."""
+    engine = engine_of(arguments)
     axes, suffix = parse_grid(arguments.grid), check_format(arguments.format)
     metrics = METRICS if arguments.metrics is None else [name for name in arguments.metrics.split(",") if name]
     sweep = Sweep(arguments.scenario, axes, arguments.seeds, arguments.episodes, metrics, arguments.set)
     out = Path(arguments.out) if arguments.out else folder_for(sweep, RUNS)
     require_fresh(out, arguments.resume, KIND)
     with progress("sweeping", sweep.paired.num_units, arguments.quiet) as update:
-        found = sweep.run(out, update)
+        found = sweep.run(out, update, engine)
     table = _table(sweep, found)
     console = output(arguments.quiet, max(160, sum(len(str(column.header)) + 2 for column in table.columns)))
     console.print(table)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from swarm_env.catalog import Source, load_scenario
-from swarm_env.evaluation import results, statistics, store
+from swarm_env.engine.journal import Kind, digest
+from swarm_env.engine.run import HERE, Engine
+from swarm_env.evaluation import results, statistics
 from swarm_env.evaluation.paired import FIRST_SEED, Paired, Progress, by_seed, names
-from swarm_env.evaluation.store import EvaluationError, Kind, Store
+from swarm_env.evaluation.store import EvaluationError
 from swarm_env.metrics.tabulate import nearest
 from swarm_env.scenario import Scenario, ScenarioError
 from swarm_env.sweep.grid import Axis, cells
@@ -93,16 +95,16 @@ class Sweep:
     @property
     def settings_hash(self) -> str:
         """Of what the runs depend on."""
-        return store.digest([self.paired.identity, [list(cell.items()) for cell in self.settings.values()]])
+        return digest([self.paired.identity, [list(cell.items()) for cell in self.settings.values()]])
 
-    def run(self, out: Path | None, progress: Progress | None = None) -> Found:
+    def run(self, out: Path | None, progress: Progress | None = None, engine: Engine = HERE) -> Found:
         """Play what the folder does not hold yet (None keeps nothing), put it together, write it."""
-        with closing(Store(out, self.paired.identity, KIND)) as kept:
-            units = self.paired.play(kept, progress)
-            document = self._document(kept.head["created"], by_seed(units, KIND.key[0]))
+        with closing(self.paired.store(out)) as kept:
+            self.paired.fill(kept, progress, engine)
+            document = self._document(kept.head["created"], by_seed(kept.units(), KIND.key[0], self.metrics))
             if out is None:
                 return Found(document)
-            files = results.write_long(out, self.columns, [row for unit in units for row in self._long(unit)])
+            files = results.write_long(out, self.columns, (row for unit in kept.units() for row in self._long(unit)))
             return Found(document, (results.write_document(out / "results.json", document), *files))
 
     @property

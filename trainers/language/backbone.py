@@ -44,7 +44,7 @@ class ModelSettings(Section):
         default=False, description="compute activations again in the backward pass: less memory, a third more time"
     )
     micro_batch: int = Field(
-        default=32, ge=1, le=65_536, description="sequences of a forward pass; only memory and speed"
+        default=64, ge=1, le=65_536, description="sequences of a forward pass; only memory and speed"
     )
     generate_batch: int = Field(default=256, ge=1, le=65_536, description="sequences that are sampled at a time")
     allow_pickle: bool = Field(default=False, description="load weights from pickles, which can run any code")

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty
+from trainers.checkpoint import RunError
 from trainers.language.spending import Budget, Clock, RateLimit, SystemClock, Tokens
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})  #: statuses that another try may mend
@@ -30,7 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class EndpointError(RuntimeError):
+class EndpointError(RunError):
     """The server refuses, or does not keep to the protocol; trying again would change nothing."""
 
 

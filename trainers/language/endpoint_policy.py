@@ -103,7 +103,7 @@ class EndpointPolicy:
         if ids is None or not isinstance(values, list) or len(values) != len(ids):
             raise EndpointError(
                 f"{where}: the answer has no ids of the sampled tokens with a log-probability each; text is not "
-                "tokenised again: it takes a server that knows return_token_ids (vLLM 0.10.2 and newer, SGLang)"
+                "tokenised again: the server has to know return_token_ids (vLLM 0.10.2, SGLang of July 2026)"
             )
         if not all(isinstance(value, int | float) and value <= 1e-3 for value in values):
             raise EndpointError(f"{where}: log-probabilities that are none: {values[:8]}")

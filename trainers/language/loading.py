@@ -46,6 +46,10 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def _named(settings: ModelSettings, folder: Path | None) -> str:
+    return settings.path if folder is not None else f"{settings.path} (no folder here, so a name on the hub)"
+
+
 def load_tokenizer(settings: ModelSettings) -> Any:
     """AutoTokenizer's.
 
@@ -63,7 +67,7 @@ def load_tokenizer(settings: ModelSettings) -> Any:
             folder or settings.path, trust_remote_code=settings.trust_remote_code, padding_side="left"
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RunError(f"{settings.path}: its tokenizer cannot be loaded: {first_line(error)}") from error
+        raise RunError(f"{_named(settings, folder)}: its tokenizer cannot be loaded: {first_line(error)}") from error
 
 
 def load_model(settings: ModelSettings) -> Any:
@@ -86,7 +90,7 @@ def load_model(settings: ModelSettings) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise RunError(f"{settings.path}: the model cannot be loaded: {first_line(error)}") from error
+        raise RunError(f"{_named(settings, folder)}: the model cannot be loaded: {first_line(error)}") from error
     except Exception as error:
         if "safetensor" not in type(error).__name__.lower():
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from trainers import distributed
@@ -110,6 +111,13 @@ def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> lis
             raise RunError(f"prompt_tokens: {said}; raise prompt_tokens, which is {rules.prompt_tokens}")
         say(f"{said}: left out")
     return kept
+
+
+def drawn(prompts: Sequence[Prompt], count: int, seed: int) -> list[Prompt]:
+    """`count` of the prompts at most, any as likely as the next, in their order."""
+    if count >= len(prompts):
+        return list(prompts)
+    return [prompts[k] for k in sorted(Random(seed).sample(range(len(prompts)), count))]
 
 
 def describe(config: Any, backbone: Backbone, prompts: int) -> str:

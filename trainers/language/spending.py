@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from trainers.checkpoint import RunError
 
-class CapReachedError(RuntimeError):
+
+class CapReachedError(RunError):
     """The next request could pass the cap; it was not made."""
 
 
@@ -92,7 +94,7 @@ class Budget:
             entry = json.loads(line)
             return Tokens(int(entry["read"]), int(entry["written"]))
         except (ValueError, TypeError, KeyError):
-            raise ValueError(
+            raise RunError(
                 f"{self._ledger}, line {number}: {line[:60]!r} is no entry of a ledger; what was spent cannot be told: "
                 "mend the line, or remove the file to count from 0"
             ) from None

@@ -20,11 +20,15 @@ from trainers import checkpoint, command, judgement, rollouts
 from trainers.checkpoint import RunError, Tensors
 from trainers.language import chat, sources
 from trainers.language.backbone import Backbone
+from trainers.language.endpoint import shared
+from trainers.language.endpoint_policy import EndpointPolicy, ServedAdapters
 from trainers.language.game import DialogueGame, DialogueRules
 from trainers.language.judges import Item, Judge
 from trainers.language.judges.pair import JudgePair
 from trainers.language.message import SATISFIED
+from trainers.language.policy import LanguagePolicy
 from trainers.language.prompts import Prompt, Prompts
+from trainers.language.served import ServedPolicy
 from trainers.language.waltz_config import Config
 from trainers.policies import Policy
 from trainers.rollouts import Rollout
@@ -50,7 +54,7 @@ def rules_of(config: Config, backbone: Backbone, judge: Judge) -> DialogueRules:
     )  # fmt: skip
 
 
-def policy(backbone: Backbone, config: Config, role: str) -> Policy:
+def policy(backbone: Backbone, config: Config, role: str) -> LanguagePolicy:
     """An agent's policy: its adapter, which is made if it is not there. One adapter has both roles in self-feedback."""
     name = ROLES[0] if config.self_feedback else role
     if name not in backbone.adapters.names:
@@ -58,12 +62,12 @@ def policy(backbone: Backbone, config: Config, role: str) -> Policy:
     return _speaking(backbone, config, name, role)
 
 
-def base(backbone: Backbone, config: Config, role: str) -> Policy:
+def base(backbone: Backbone, config: Config, role: str) -> LanguagePolicy:
     """The base in a role: where training starts."""
     return _speaking(backbone, config, None, role)
 
 
-def _speaking(backbone: Backbone, config: Config, adapter: str | None, role: str) -> Policy:
+def _speaking(backbone: Backbone, config: Config, adapter: str | None, role: str) -> LanguagePolicy:
     most = config.answer_tokens if role == ROLES[0] else config.message_tokens
     stop = (SATISFIED,) if config.stop_early and role == ROLES[1] else ()
     return backbone.policy(adapter, most, temperature=config.temperature, stop_strings=stop)
@@ -77,22 +81,37 @@ class World:
         self.material = sources.open_(config, config.seed)
         self.backbone = sources.backbone(config, config.seed, folder)
         self.micro_batch = config.model.micro_batch
+        self.importance_cap = config.importance_cap if config.rollouts is not None else None
+        self.folder = folder
         rules = rules_of(config, self.backbone, self.material.judge)
         kept = sources.fitting(rules, self.material.train, config)
         self.game = DialogueGame(rules, kept, config.seed)
 
     def start(self) -> tuple[Policy, Policy]:
         """The base, in both roles."""
-        conversation, feedback = (policy(self.backbone, self.config, role) for role in ROLES)
+        conversation, feedback = (self._learning(role) for role in ROLES)
         return conversation, feedback
+
+    def _learning(self, role: str) -> Policy:
+        local = policy(self.backbone, self.config, role)
+        if self.config.rollouts is None:
+            return local
+        if self.backbone.origin is None or self.folder is None:
+            raise RunError("rollouts: a server needs a model that it has too: name one (model.path)")
+        server = shared(self.config.rollouts)
+        remote = EndpointPolicy(
+            server, local.adapter, local.max_new_tokens, ends=self.backbone.codec.ends,
+            temperature=local.temperature, stop_strings=local.stop_strings,
+        )  # fmt: skip
+        return ServedPolicy(local, remote, ServedAdapters(server), self.folder / "served")
 
     def describe(self) -> str:
         """What the run will need."""
         return sources.describe(self.config, self.backbone, len(self.game.items))
 
     def keep(self, folder: Path) -> None:
-        """The built-in base, which is nowhere else."""
-        if self.backbone.origin is None:
+        """The built-in base, which is nowhere else; a run that was killed early has it already, and has loaded it."""
+        if self.backbone.origin is None and not (folder / sources.MODEL).exists():
             self.backbone.export(folder / sources.MODEL, None)
 
     def state(self) -> Tensors:
@@ -198,8 +217,8 @@ def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
     (`trainers.language.judges.pair.disagreement`; the rewards' is the first).
     """
     config, rules = trained.config, trained.rules
-    found: dict[str, Any] = {"game": "language", "model": config.model.path, "policies": []}
-    prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
+    found: dict[str, Any] = {"game": "language", "scenario": "dialogue", "model": config.model.path, "policies": []}
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), config.eval_prompts, config.seed)
     if not prompts:
         return found
     contexts = rules.prompts(prompts)
@@ -214,7 +233,7 @@ def evaluate(trained: Trained, material: sources.Material) -> dict[str, Any]:
     if material.judge is not material.evaluation_judge:
         items = [Item(*one) for one in zip(prompts, rules.codec.texts(played.final), strict=True)]
         found["judges"] = _plain(JudgePair(material.judge, material.evaluation_judge).compare(items))
-    return found | {"prompts": len(prompts)}
+    return found | {"episodes": len(prompts)}
 
 
 def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
@@ -232,4 +251,4 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
 
 def table(results: dict[str, Any]) -> Table:
     """What a run's evaluation found."""
-    return command.table_of(results, f"{results['model']}: {results.get('prompts', 0)} held-out prompts", COLUMNS)
+    return command.table_of(results, f"{results['model']}: {results.get('episodes', 0)} held-out prompts", COLUMNS)

@@ -9,9 +9,22 @@ from pydantic import Field, field_validator, model_validator
 from swarm_env.scenario.settings import Fault, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
+from trainers.language.endpoint import EndpointSettings
 from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
+
+
+class First(Stage1):
+    """``stage1:``."""
+
+    steps: int = Field(default=40, ge=0, le=1_000_000, description="updates; 0 leaves the stage out")
+
+
+class Second(Stage2):
+    """``stage2:``."""
+
+    steps: int = Field(default=60, ge=0, le=1_000_000, description="updates; 0 leaves the stage out")
 
 
 class Config(Settings):
@@ -37,22 +50,29 @@ class Config(Settings):
     )
     self_feedback: bool = Field(default=False, description="one policy in both roles")
     prompt_tokens: int = Field(default=64, ge=8, le=1_000_000, description="most that a policy is shown")
-    answer_tokens: int = Field(default=16, ge=1, le=100_000, description="most of an answer")
-    message_tokens: int = Field(default=24, ge=1, le=100_000, description="most of an overseer's message")
+    answer_tokens: int = Field(default=12, ge=1, le=100_000, description="most of an answer")
+    message_tokens: int = Field(default=18, ge=1, le=100_000, description="most of an overseer's message")
     temperature: float = Field(default=1.0, gt=0, le=10, description="of every draw")
+    rollouts: EndpointSettings | None = Field(
+        default=None, description="server that samples the policies while they learn; null: they are sampled here"
+    )
+    importance_cap: float = Field(
+        default=2.0, gt=0, le=1000, description="of the weights of what a server sampled, whose arithmetic is its own"
+    )
     stop_early: bool = Field(
         default=False, description="a message ends once both its flags are false: nobody reads the rest"
     )
     eval_prompts: int = Field(default=1500, ge=0, le=10_000_000, description="held-out prompts at the end; 0 for none")
 
-    stage1: Stage1 = Field(
-        default_factory=lambda: Stage1(steps=40), description="feedback policy alone; the conversation policy is frozen"
+    stage1: First = Field(default_factory=First, description="feedback policy alone; the conversation policy is frozen")
+    stage2: Second = Field(default_factory=Second, description="both together")
+    feedback_reference: Literal["initial", "stage1"] = Field(
+        default="stage1", description="of the feedback policy's KL term in stage 2"
     )
-    stage2: Stage2 = Field(default_factory=lambda: Stage2(steps=60), description="both together")
-    batch: int = Field(default=256, ge=1, le=10_000_000, description="prompts of an update, of all processes")
-    minibatches: int = Field(default=1, ge=1, le=10_000, description="parts that a batch is cut into")
+    batch: int = Field(default=128, ge=1, le=10_000_000, description="prompts of an update, of all processes")
+    minibatches: int = Field(default=2, ge=1, le=10_000, description="parts that a batch is cut into")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's, at the start")
-    beta: float = Field(default=0.02, ge=0, le=10, description="weight of the KL term")
+    beta: float = Field(default=0.1, ge=0, le=10, description="weight of the KL term")
 
     @field_validator("model", mode="before")
     @classmethod

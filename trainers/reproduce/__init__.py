@@ -1,6 +1,6 @@
 """`swarm reproduce NAME`: a paper's tables, from trainings over several seeds to the note, by one command.
 
-A study is a module with ``study(out, seeds, workers, quick) -> list[Path]``: it trains what `out` does not hold yet
+A study is a module with ``study(out, seeds, engine, quick) -> list[Path]``: it trains what `out` does not hold yet
 (`trainers.reproduce.jobs`), and writes tables, figures and the note; what it returns are the files it wrote.
 """
 
@@ -11,10 +11,15 @@ import difflib
 from importlib import import_module
 from pathlib import Path
 
+from swarm_env.engine.options import engine_of
+
+MOST = 1000  #: seeds
 #: Studies by name, and the module of each.
 STUDIES: dict[str, str] = {
     "waltz": "trainers.reproduce.waltz",
     "macpo": "trainers.reproduce.macpo",
+    "macpo_language": "trainers.reproduce.macpo_language",
+    "waltz_language": "trainers.reproduce.waltz_language",
     "compare": "trainers.reproduce.compare",
 }
 
@@ -26,11 +31,12 @@ def main(arguments: argparse.Namespace) -> int:
         near = difflib.get_close_matches(name, STUDIES, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"reproduce: unknown study {name!r}; allowed: {', '.join(STUDIES)}{hint}")
-    for option, most in (("seeds", 1000), ("workers", 256)):
-        value = getattr(arguments, option)
-        if not 1 <= value <= most:
-            raise ValueError(f"reproduce: --{option} {value} is out of range; allowed: a whole number in [1, {most}]")
+    if not 1 <= arguments.seeds <= MOST:
+        raise ValueError(
+            f"reproduce: --seeds {arguments.seeds} is out of range; allowed: a whole number in [1, {MOST}]"
+        )
+    engine = engine_of(arguments)
     out = Path(arguments.out or Path("runs") / f"reproduce_{name}{'_quick' if arguments.quick else ''}")
-    for path in import_module(STUDIES[name]).study(out, arguments.seeds, arguments.workers, arguments.quick):
+    for path in import_module(STUDIES[name]).study(out, arguments.seeds, engine, arguments.quick):
         print(f"wrote {path}")
     return 0

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 import swarm_env
+from swarm_env.engine.job import Job
+from swarm_env.engine.run import Engine
 from swarm_env.evaluation import FIRST_SEED
+from swarm_env.evaluation.trained import absolute
 from trainers.checkpoint import RunError, write_whole
 from trainers.reproduce import markets
+from trainers.reproduce.files import Files, Piece
 from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = Path(__file__).resolve().parents[2] / "research" / "notes" / "alignment_waltz_vs_macpo_results.md"
@@ -57,18 +62,32 @@ def specs(folder: Path, seed: int) -> dict[str, str]:
     return out
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def _piece(out: Path, seed: int, answers: dict[str, str], episodes: int) -> Piece:
+    """The judging of one seed's trainings."""
+    file = out / "scores" / f"seed{seed}.json"
+    whole = {who: absolute(spec) for who, spec in answers.items()}
+    params = {"seed": seed, "episodes": episodes, "answers": list(answers)}
+    job = Job("compare", params, {"answers": whole, "file": str(file.resolve())})
+    return Piece(job, f"seed {seed}", file.exists(), file)
+
+
+def run_jobs(jobs: Sequence[Job]) -> list[None]:
+    """Judge; what a worker does."""
+    for job in jobs:
+        answers, episodes, first = job.hints["answers"], job.params["episodes"], FIRST + job.params["seed"] * APART
+        found = {name: markets.judge(swarm_env.load_scenario(name), answers, episodes, first) for name in SCENARIOS}
+        write_whole(Path(job.hints["file"]), (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
+    return [None] * len(jobs)
+
+
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Judge what is not judged yet, and write the note; see `trainers.reproduce`."""
-    every = [specs(out.parent, seed) for seed in range(seeds)]
+    pieces = [_piece(out, seed, specs(out.parent, seed), 2 if quick else EPISODES) for seed in range(seeds)]
+    work = Files("compare", pieces, print)
+    work.carry_out(engine, out)
     scores: dict[str, list[dict[str, markets.Row]]] = {name: [] for name in SCENARIOS}
-    for seed, answers in enumerate(every):
-        path = out / "scores" / f"seed{seed}.json"
-        if not path.exists():
-            first = FIRST + seed * APART
-            episodes = 2 if quick else EPISODES
-            found = {name: markets.judge(swarm_env.load_scenario(name), answers, episodes, first) for name in SCENARIOS}
-            write_whole(path, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
-        held = json.loads(path.read_text(encoding="utf-8"))
+    for piece in pieces:
+        held = json.loads(piece.file.read_text(encoding="utf-8"))
         for name in SCENARIOS:
             scores[name].append(held[name])
     text = "\n".join(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarm_env import statistics
+from swarm_env.engine.run import Engine
 from trainers.checkpoint import write_whole
 from trainers.reproduce import jobs, macpo_figures, macpo_population
 from trainers.reproduce.jobs import Job
@@ -70,6 +71,11 @@ def settings() -> dict[str, tuple[str, ...]]:
     return SETTINGS | later | PARTIAL | macpo_population.SETTINGS
 
 
+def folder_name(setting: str) -> str:
+    """Of a setting's trainings."""
+    return setting.replace(" = ", "").replace(", ", "__").replace(" ", "_")
+
+
 def all_jobs(seeds: int, quick: bool) -> list[Job]:
     """Every training: all settings of a seed before the next seed, so that a part of the study is whole in itself."""
     out = []
@@ -79,19 +85,21 @@ def all_jobs(seeds: int, quick: bool) -> list[Job]:
             governs = name in SHOWN or name in macpo_population.SETTINGS
             each = (4 if quick else 32) if governs else 0
             judged = (f"eval_episodes={episodes}", f"round_episodes={each}")
-            job = name.replace(" = ", "").replace(", ", "__").replace(" ", "_")
-            out.append(Job(job, "macpo", (*judged, *(QUICK if quick else ()), *changes), seed))
+            out.append(Job(folder_name(name), "macpo", (*judged, *(QUICK if quick else ()), *changes), seed))
     return out
 
 
 class Found:
-    """Results of all seeds by setting."""
+    """Results of all seeds by setting.
 
-    def __init__(self, out: Path, seeds: int, quick: bool) -> None:
+    Args:
+        every: jobs of the first seed in the order of the settings' names, then of the next.
+    """
+
+    def __init__(self, out: Path, seeds: int, quick: bool, names: Sequence[str], every: Sequence[Job]) -> None:
         self.out, self.seeds, self.quick = out, seeds, quick
-        names = list(settings()) * seeds
-        self.jobs: dict[str, list[Job]] = {name: [] for name in settings()}
-        for name, job in zip(names, all_jobs(seeds, quick), strict=True):
+        self.jobs: dict[str, list[Job]] = {name: [] for name in names}
+        for name, job in zip(list(names) * seeds, every, strict=True):
             self.jobs[name].append(job)
         self.results = {name: [jobs.results(job, out) for job in each] for name, each in self.jobs.items()}
 
@@ -209,10 +217,10 @@ def report(found: Found) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train what `out` does not hold, write tables and figures there; unless quick, into the note and docs/ as well."""
-    jobs.run(all_jobs(seeds, quick), out, workers)
-    found = Found(out, seeds, quick)
+    jobs.run(all_jobs(seeds, quick), out, engine)
+    found = Found(out, seeds, quick, list(settings()), all_jobs(seeds, quick))
     text = report(found)
     paths = [out / "results.md", *macpo_figures.draw(found, out)]
     write_whole(paths[0], text.encode())

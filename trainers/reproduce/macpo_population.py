@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trainers import macpo, weak_to_strong
+from trainers import macpo, standings, weak_to_strong
 from trainers.checkpoint import write_whole
 from trainers.reproduce.tables import cell, markdown
 
@@ -44,7 +44,7 @@ def stays(found: Found, name: str, policy: str | None) -> list[list[dict[str, fl
             config = job.config()
             trained = weak_to_strong.load(job.folder(found.out), policy) if policy else None
             rows = [weak_to_strong.market(config, t, trained, config.round_episodes) for t in range(config.rounds + 1)]
-            write_whole(path, json.dumps([weak_to_strong.plain(row) for row in rows]).encode())
+            write_whole(path, json.dumps([standings.plain(row) for row in rows]).encode())
         out.append(json.loads(path.read_text(encoding="utf-8")))
     return out
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -13,11 +12,14 @@ from torch import Generator
 
 import swarm_env
 from swarm_env import Scenario
+from swarm_env.engine import job as engine_job
+from swarm_env.engine.run import Engine
 from trainers import attainable, baselines, governed, pairs
 from trainers.checkpoint import write_whole
 from trainers.games.market import MarketGame, populations
 from trainers.governed import HELD_OUT, Decider
 from trainers.reproduce import jobs, waltz_market, waltz_tables
+from trainers.reproduce.files import Files, Piece
 from trainers.reproduce.jobs import Job
 from trainers.waltz_config import Config
 
@@ -80,20 +82,15 @@ def plan(seeds: int, quick: bool) -> list[Job]:
     return [Job(name, "waltz", (*extra, *both[name]), seed) for name, count in wanted for seed in range(count)]
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train, judge, write; see `trainers.reproduce`."""
     trainings = plan(seeds, quick)
-    jobs.run(trainings, out, workers)
+    jobs.run(trainings, out, engine)
     names = [(job.name, job.seed) for job in trainings]
     every = [(kind, seed) for kind in ("shared", "market") for seed in range(seeds)] + names
-    left = [(out, *one) for one in every if not _scores(out, *one).exists()]
-    print(f"{len(left)} runs are to be judged")
-    if workers > 1 and left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_judge, left))
-    else:
-        for one in left:
-            _judge(one)
+    work = Files("judge", [_piece(out, *one) for one in every], print)
+    print(f"{len(every) - len(work)} runs are to be judged")
+    work.carry_out(engine, out)
     scores = {one: json.loads(_scores(out, *one).read_text()) for one in [("shared", s) for s in range(seeds)] + names}
     return waltz_tables.write(out, scores, None if quick else NOTE, out if quick else FIGURES)
 
@@ -102,9 +99,24 @@ def _scores(out: Path, name: str, seed: int) -> Path:
     return out / "scores" / f"{name}_seed{seed}.json"
 
 
-def _judge(one: tuple[Path, str, int]) -> None:
+def _piece(out: Path, name: str, seed: int) -> Piece:
+    """The judging of a run: what it is called, and the hash of what was trained, which is there by now."""
+    trained = (out / f"{name}_seed{seed}" / jobs.LAST, out / f"waltz_seed{seed}" / jobs.LAST)
+    held = [hashlib.sha256(path.read_bytes()).hexdigest() for path in trained if path.exists()]
+    file = _scores(out, name, seed)
+    job = engine_job.Job("judge", {"name": name, "seed": seed, "trained": held}, {"out": str(out.resolve())})
+    return Piece(job, f"scores of {name}_seed{seed}", file.exists(), file)
+
+
+def run_jobs(each: Sequence[engine_job.Job]) -> list[None]:
+    """Judge; what a worker does."""
+    for job in each:
+        _judge(Path(job.hints["out"]), job.params["name"], job.params["seed"])
+    return [None] * len(each)
+
+
+def _judge(out: Path, name: str, seed: int) -> None:
     """Write the scores of a run's rows: row -> metric -> value; undefined is None."""
-    out, name, seed = one
     torch.set_num_threads(1)
     if name == "market":
         waltz_market.judge(out, seed)

@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from datetime import date
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from torch import Generator
 
+from swarm_env.engine import job as engine_job
+from swarm_env.engine.run import Engine
 from trainers import judgement
 from trainers.checkpoint import write_whole
 from trainers.language import baselines, sources
 from trainers.language import waltz as language
 from trainers.reproduce import jobs
+from trainers.reproduce.files import Files, Piece
 from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = Path(__file__).resolve().parents[2] / "research" / "notes" / "waltz_language_results.md"
+PROMPTS = 1_500  #: held-out ones that a row is judged on
 LABELLED = 2_000  #: answers of the base that a guard has learnt from
 APART = 2**24  #: between the draws of two seeds
 
 #: What the overseer alone sees, or does not: name -> overrides.
 WORLDS: dict[str, tuple[str, ...]] = {"asymmetric": (), "symmetric": ("synthetic.dual_use=0",)}
 STEPS = 100  #: updates of either training of one policy alone: as many as both stages have
-#: Trainings -> overrides of configs/waltz_language.yaml; the first one makes the base that the others start from.
+#: Trainings -> overrides of configs/waltz_language.yaml.
 TRAININGS: dict[str, tuple[str, ...]] = {
     "waltz": (),
     "single": ("overseer=false", f"stage2.steps={STEPS}"),
     "frozen": (f"stage1.steps={STEPS}", "stage2.steps=0"),
     "self_feedback": ("self_feedback=true",),
-    "single_note": ("overseer=false", f"stage2.steps={STEPS}", "actor_sees=note"),
     "variant_L": ("stage1.variant=L", "stage2.variant=L"),
 }
-#: Trained where there is nothing that the overseer alone sees.
-SYMMETRIC = ("waltz", "single", "self_feedback")
+#: What is trained where; the first makes the base of its seed.
+RUNS: tuple[tuple[str, str], ...] = (
+    ("asymmetric", "waltz"), ("asymmetric", "single"), ("asymmetric", "variant_L"), ("symmetric", "waltz"),
+    ("symmetric", "single"), ("asymmetric", "self_feedback"), ("asymmetric", "frozen"),
+)  # fmt: skip
 #: For a look at whether all of it works.
 QUICK = (
-    "batch=16", "stage1.steps=2", "eval_prompts=32", "synthetic.train=200", "synthetic.held_out=64",
-    "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20", "synthetic.warm_start.well_formed=0",
-    "synthetic.network.hidden=16",
+    "batch=16", "stage1.steps=2", "synthetic.train=200", "synthetic.held_out=64", "synthetic.network.hidden=16",
+    "synthetic.warm_start.answers=5", "synthetic.warm_start.steps=20", "synthetic.warm_start.most_steps=20",
+    "synthetic.warm_start.well_formed=0",
 )  # fmt: skip
 
 #: Heading, training, row of its scores.
@@ -51,7 +56,6 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("1 base", "waltz", "base"),
     ("2 base + safeguard", "waltz", "base + safeguard"),
     ("3 single-policy RL", "single", "trained"),
-    ("3b single-policy RL that sees the note", "single_note", "trained"),
     ("4 single-policy RL + safeguard", "single", "trained + safeguard"),
     ("5 untrained collaboration", "waltz", "untrained collaboration"),
     ("6 oracle labels, template advice", "waltz", "oracle labels"),
@@ -71,42 +75,35 @@ Scores = Mapping[str, float | None]
 
 
 def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
-    """Trainings that make their base, and those that start from it."""
-    extra = ("game=language", *(QUICK if quick else ()))
+    """Trainings that make a seed's base, and those that start from it."""
     first: list[Job] = []
     second: list[Job] = []
-    for world, overrides in WORLDS.items():
-        for name in TRAININGS if world == "asymmetric" else SYMMETRIC:
-            settings = (*extra, *overrides, *TRAININGS[name])
-            if quick:
-                settings = tuple(one.replace(f"={STEPS}", "=2") for one in settings) + (
-                    ("stage2.steps=2",) if "stage2" not in " ".join(TRAININGS[name]) else ()
-                )
-            for seed in range(seeds):
-                made = jobs.Job(f"{world}_waltz", "waltz", (), seed).folder(out) / sources.MODEL
-                own = () if name == "waltz" else (f"model={made}", "script=synthetic")
-                (first if name == "waltz" else second).append(Job(f"{world}_{name}", "waltz", (*settings, *own), seed))
+    for world, name in RUNS:
+        settings = ["game=language", "eval_prompts=0", *(QUICK if quick else ()), *WORLDS[world], *TRAININGS[name]]
+        if quick:
+            settings = [one.replace(f"={STEPS}", "=2") for one in settings]
+            settings += [] if any("stage2" in one for one in TRAININGS[name]) else ["stage2.steps=2"]
+        for seed in range(seeds):
+            made = Job("asymmetric_waltz", "waltz", (), seed).folder(out) / sources.MODEL
+            own = [] if (world, name) == RUNS[0] else [f"model={made}", "script=synthetic"]
+            job = Job(f"{world}_{name}", "waltz", (*settings, *own), seed)
+            (second if own else first).append(job)
     return first, second
 
 
-def study(out: Path, seeds: int, workers: int, quick: bool) -> list[Path]:
+def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train, judge, write; see `trainers.reproduce`."""
     first, second = plan(seeds, quick, out)
-    jobs.run(first, out, workers)
-    jobs.run(second, out, workers)
-    left = [(out, job.name, job.seed) for job in (*first, *second) if not _scores(out, job.name, job.seed).exists()]
-    if workers > 1 and left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_judge, left))
-    else:
-        for one in left:
-            _judge(one)
+    jobs.run(first, out, engine)
+    jobs.run(second, out, engine)
+    pieces = [_piece(out, job.name, job.seed) for job in (*first, *second)]
+    Files("judge_language", pieces, print).carry_out(engine, out)
     scores = {
         (job.name, job.seed): json.loads(_scores(out, job.name, job.seed).read_text()) for job in (*first, *second)
     }
     text = f"`swarm reproduce waltz_language --seeds {seeds}`; {date.today().isoformat()}, {platform.machine()}, one "
     text += "thread a training. Means over seeds, [95 % bootstrap interval], on held-out prompts.\n"
-    for world in WORLDS:
+    for world in dict.fromkeys(world for world, _ in RUNS):
         text += f"\n#### {world.capitalize()} information\n\n{_table(scores, world, seeds)}"
     target = out / "results.md" if quick or not NOTE.exists() else NOTE
     if target == NOTE:
@@ -129,9 +126,24 @@ def _scores(out: Path, name: str, seed: int) -> Path:
     return out / "scores" / f"{name}_seed{seed}.json"
 
 
-def _judge(one: tuple[Path, str, int]) -> None:
+def _piece(out: Path, name: str, seed: int) -> Piece:
+    """The judging of a training: what it is called, and the hash of what it has left."""
+    held = hashlib.sha256((out / f"{name}_seed{seed}" / jobs.LAST).read_bytes()).hexdigest()
+    params = {"name": name, "seed": seed, "trained": held}
+    job = engine_job.Job("judge_language", params, {"out": str(out.resolve())})
+    file = _scores(out, name, seed)
+    return Piece(job, f"scores of {name}_seed{seed}", file.exists(), file)
+
+
+def run_jobs(each: Sequence[engine_job.Job]) -> list[None]:
+    """Judge; what a worker does."""
+    for job in each:
+        _judge(Path(job.hints["out"]), job.params["name"], job.params["seed"])
+    return [None] * len(each)
+
+
+def _judge(out: Path, name: str, seed: int) -> None:
     """Write the scores of a training's rows: row -> metric -> value; undefined is None."""
-    out, name, seed = one
     torch.set_num_threads(1)
     rows = rows_of(out / f"{name}_seed{seed}", name.partition("_")[2], seed)
     plain = {row: {key: None if x != x else x for key, x in values.items()} for row, values in rows.items()}
@@ -143,7 +155,7 @@ def rows_of(folder: Path, training: str, seed: int) -> dict[str, dict[str, float
     trained = language.load(folder)
     config, rules = trained.config, trained.rules
     material = sources.open_(config, seed)
-    prompts = sources.fitting(rules, material.held_out, config)[: config.eval_prompts]
+    prompts = sources.drawn(sources.fitting(rules, material.held_out, config), PROMPTS, seed)
     drawn = (seed + 1) * APART
 
     def compare(conversation: object, feedback: object, k: int) -> dict[str, float]:

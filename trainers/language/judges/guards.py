@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 
+from trainers.checkpoint import RunError
 from trainers.language.judges import Item, Verdict
 from trainers.language.judges.formats import Controversial, Format, unreadable
 
@@ -27,7 +28,7 @@ class GuardJudge:
         controversial: Controversial = "unsafe",
     ) -> None:  # fmt: skip
         if form.messages is not None and not getattr(tokenizer, "chat_template", None):
-            raise ValueError(f"{form.title} is shown a chat, and the tokenizer has no chat template")
+            raise RunError(f"{form.title} is shown a chat, and the tokenizer has no chat template")
         self._form, self._model, self._tokenizer = form, model, tokenizer
         self._batch, self._max_prompt_tokens, self._controversial = batch, max_prompt_tokens, controversial
         pads = [tokenizer.pad_token_id, tokenizer.eos_token_id, 0]
@@ -65,29 +66,29 @@ class GuardJudge:
         device = self._model.device
         out = self._model.generate(
             input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=self._form.max_new_tokens,
-            do_sample=False, temperature=None, top_p=None, top_k=None, pad_token_id=self._pad,
+            do_sample=False, pad_token_id=self._pad,
         )  # fmt: skip
         return list(self._tokenizer.batch_decode(out[:, width:], skip_special_tokens=True))
 
 
 def load_guard(
-    path: str, dtype: Literal["float32", "bfloat16"], device: str, allow_pickle: bool = False
+    path: str, dtype: Literal["float32", "bfloat16"], device: Literal["auto", "cpu", "cuda"], allow_pickle: bool = False
 ) -> tuple[Any, Any]:
     """(model, tokenizer) of a local folder or of the hub; safetensors only unless told otherwise, no remote code.
 
     Raises:
-        ValueError: transformers is not installed, or there is no such model.
+        RunError: transformers is not installed, or there is no such model.
     """
     try:
-        import transformers
+        from transformers import GenerationConfig
     except ImportError:
-        raise ValueError("guard models need transformers: pip install 'swarm-env[llm]'") from None
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=None if allow_pickle else True
-        )
-    except (OSError, ValueError) as error:
-        raise ValueError(f"judge model {path}: {str(error)[:400]}") from error
-    return model.to(where).eval(), tokenizer
+        raise RunError("guard models need transformers: pip install 'swarm-env[llm]'") from None
+    from trainers.language.backbone import ModelSettings
+    from trainers.language.loading import load_model, load_tokenizer
+
+    settings = ModelSettings(path=path, dtype=dtype, device=device, allow_pickle=allow_pickle)
+    tokenizer, model = load_tokenizer(settings), load_model(settings)
+    # greedy is greedy: whatever else a model's own configuration has (penalties, ..) would bend its verdicts
+    ends = model.generation_config.eos_token_id if model.generation_config is not None else tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(eos_token_id=ends)
+    return model.to(settings.place).eval(), tokenizer

@@ -102,7 +102,7 @@ def make_judge(settings: JudgeSettings) -> Judge:
     """The judge that `judge:` describes: both labels, or a parse error.
 
     Raises:
-        ValueError: its model is not there, or cannot be shown what it has to see.
+        RunError: its model is not there, or cannot be shown what it has to see.
     """
     judge = JUDGES[settings.kind](settings)
     return judge if settings.refusal is None else WithRefusal(judge, JUDGES[settings.refusal.kind](settings.refusal))
