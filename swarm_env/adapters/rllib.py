@@ -1,12 +1,15 @@
-"""RLlib's view, for its new API stack: a `MultiAgentEnv` with masks where RLlib's masking module reads them.
+"""RLlib's view, for its new API stack: a `MultiAgentEnv` whose observations hold the masks that its modules read.
 
-    from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
     config = (
         PPOConfig()
         .environment(MarketMultiAgentEnv, env_config={"scenario": "baseline", "learners": "honest_*"})
+        .env_runners(env_runner_cls=MarketEnvRunner, num_envs_per_env_runner=64)
         .multi_agent(policies={"shared"}, policy_mapping_fn=lambda agent, episode, **_: "shared")
-        .rl_module(rl_module_spec=RLModuleSpec(module_class=ActionMaskingTorchRLModule))
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=MaskedMarketModule))
     )
+
+`MaskedMarketModule` (`rllib_module`) never takes an illegal choice; `MarketEnvRunner` (`rllib_runner`) is the fast way
+to sample, and RLlib's own runner works, too.
 
 RLlib 2.60 pins gymnasium==1.2.2, so it lives in an environment of its own: ``make rllib``. RLlib's own
 `ParallelPettingZooEnv` takes the order of agents from a set, so that it differs between processes; here it is the
@@ -40,14 +43,25 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def settings(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """DEFAULTS with what an `env_config` gives in their place. ValueError: a setting that does not exist."""
+    given = dict(config or {})
+    for key in given:
+        if key not in DEFAULTS:
+            near = difflib.get_close_matches(str(key), DEFAULTS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"env_config: unknown setting {key!r}{hint} (settings: {', '.join(DEFAULTS)})")
+    return DEFAULTS | given
+
+
 class MarketMultiAgentEnv(MultiAgentEnv):  # type: ignore[misc]
     """One market for RLlib. All learners act in every step; an episode truncates for all of them at once.
 
     Args:
         config: settings by name:
             scenario, learners, infos, render_mode: as for `parallel_env`;
-            observations: "dict": {"observations": float32 (F,), "action_mask": int8 (M,)}, what RLlib's masking
-                module reads; "box": float32 (F,), for RLlib's default networks;
+            observations: "dict": {"observations": float32 (F,), "action_mask": int8 (M,)}, what masking
+                modules read, ours and RLlib's; "box": float32 (F,), for RLlib's default networks;
             actions: "multi_discrete": int64 (I+3,), the market's heads; "discrete": one of n (see `adapters.flat`);
             state: whether every info holds "state", float32 (S,): the market as a whole, for centralised critics.
 
@@ -59,13 +73,7 @@ class MarketMultiAgentEnv(MultiAgentEnv):  # type: ignore[misc]
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        given = dict(config or {})
-        for key in given:
-            if key not in DEFAULTS:
-                near = difflib.get_close_matches(str(key), DEFAULTS, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"env_config: unknown setting {key!r}{hint} (settings: {', '.join(DEFAULTS)})")
-        chosen = DEFAULTS | given
+        chosen = settings(config)
         self.market = MarketEnv(
             chosen["scenario"], chosen["learners"], chosen["render_mode"], infos=bool(chosen["infos"])
         )

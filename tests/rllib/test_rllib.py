@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
 from ray.tune.registry import register_env
@@ -29,13 +28,6 @@ from tests.test_adapters import snippets
 pytestmark = pytest.mark.filterwarnings("ignore:.*Overriding environment rllib:UserWarning")
 
 VIEWS = [(o, a) for o in ("dict", "box") for a in ("multi_discrete", "discrete")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
@@ -212,3 +204,26 @@ def test_rllibs_own_wrapper_orders_agents_by_hash_and_ours_does_not() -> None:
         orders.append(done.stdout.splitlines()[-1].split("|"))
     assert orders[0][0] != orders[1][0]
     assert orders[0][1] == orders[1][1]
+
+
+class Seeds(MarketMultiAgentEnv):
+    """Keeps the seeds that it is given."""
+
+    given: ClassVar[list[int | None]] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.given.append(seed)
+        return super().reset(seed=seed, options=options)
+
+
+def test_rllibs_own_runners_share_seeds() -> None:
+    config = (
+        PPOConfig()
+        .environment(Seeds, env_config={"scenario": "baseline", "observations": "box"}, disable_env_checking=True)
+        .env_runners(num_envs_per_env_runner=2)
+        .multi_agent(policies={"shared"}, policy_mapping_fn=lambda agent, episode, **_: "shared")
+        .debugging(seed=3)
+    )
+    for worker in (1, 2):
+        MultiAgentEnvRunner(config=config, worker_index=worker).sample(num_timesteps=1)
+    assert Seeds.given == [4, 5, 5, 6]
