@@ -24,8 +24,8 @@ from trainers.reproduce.jobs import Job
 from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = Path(__file__).resolve().parents[2] / "research" / "notes" / "waltz_language_results.md"
-PROMPTS = 1_500  #: held-out ones that a row is judged on
-LABELLED = 2_000  #: answers of the base that a guard has learnt from
+PROMPTS = 1_000  #: held-out ones that a row is judged on
+LABELLED = 1_000  #: answers of the base that a guard has learnt from
 APART = 2**24  #: between the draws of two seeds
 
 #: What the overseer alone sees, or does not: name -> overrides.
