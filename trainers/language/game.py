@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -149,9 +150,7 @@ class DialogueGame(DialogueRules):
         met: prompts so far, of all processes; all that the next ones depend on.
     """
 
-    def __init__(
-        self, rules: DialogueRules, items: Sequence[Prompt], seed: int
-    ) -> None:  # fmt: skip
+    def __init__(self, rules: DialogueRules, items: Sequence[Prompt], seed: int) -> None:
         super().__init__(
             rules.codec, rules.script, rules.judged_by, prompt_tokens=rules.prompt_tokens, noted=rules.noted
         )
@@ -168,7 +167,11 @@ class DialogueGame(DialogueRules):
     def _row(self, number: int) -> int:
         """Which prompt comes as the number-th."""
         lap, place = divmod(number, len(self.items))
-        if getattr(self, "_lap", None) != lap:
-            drawn = Generator().manual_seed((self.seed * 1_000_003 + lap) % 2**63)
-            self._lap, self._order = lap, torch.randperm(len(self.items), generator=drawn).tolist()
-        return int(self._order[place])
+        return _order(len(self.items), self.seed, lap)[place]
+
+
+@lru_cache(maxsize=8)
+def _order(count: int, seed: int, lap: int) -> tuple[int, ...]:
+    """The order of that many prompts in a pass over them."""
+    drawn = Generator().manual_seed((seed * 1_000_003 + lap) % 2**63)
+    return tuple(torch.randperm(count, generator=drawn).tolist())
