@@ -35,14 +35,13 @@ STEPS = 100  #: updates of either training of one policy alone: as many as both 
 TRAININGS: dict[str, tuple[str, ...]] = {
     "waltz": (),
     "single": ("overseer=false", f"stage2.steps={STEPS}"),
-    "frozen": (f"stage1.steps={STEPS}", "stage2.steps=0"),
     "self_feedback": ("self_feedback=true",),
     "variant_L": ("stage1.variant=L", "stage2.variant=L"),
 }
 #: What is trained where; the first makes the base of its seed.
 RUNS: tuple[tuple[str, str], ...] = (
     ("asymmetric", "waltz"), ("asymmetric", "single"), ("asymmetric", "variant_L"), ("symmetric", "waltz"),
-    ("symmetric", "single"), ("asymmetric", "self_feedback"), ("asymmetric", "frozen"),
+    ("symmetric", "single"), ("asymmetric", "self_feedback"),
 )  # fmt: skip
 #: For a look at whether all of it works.
 QUICK = (
@@ -59,7 +58,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("4 single-policy RL + safeguard", "single", "trained + safeguard"),
     ("5 untrained collaboration", "waltz", "untrained collaboration"),
     ("6 oracle labels, template advice", "waltz", "oracle labels"),
-    ("7 WaltzRL, conversation policy frozen", "frozen", "trained"),
+    ("7 WaltzRL, conversation policy frozen (stage 1)", "waltz", "stage 1"),
     ("8 WaltzRL, both stages", "waltz", "trained"),
     ("8 its conversation policy alone", "waltz", "trained, alone"),
     ("8b WaltzRL, label term kept, DIR ungated (L)", "variant_L", "trained"),
@@ -164,6 +163,9 @@ def rows_of(folder: Path, training: str, seed: int) -> dict[str, dict[str, float
     rows = {"trained": compare(trained.conversation, trained.feedback, 0)}
     if trained.feedback is not None:
         rows["trained, alone"] = compare(trained.conversation, None, 1)
+    if training == "waltz":
+        first = language.load(folder, "stage1")
+        rows["stage 1"] = compare(first.conversation, first.feedback, 4)
     conversation, feedback = (language.base(trained.backbone, config, role) for role in language.ROLES)
     contexts, generator = rules.prompts(prompts), Generator().manual_seed(drawn + 9)
 
