@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "game=language", "synthetic.train=200", "synthetic.held_out=64", "synthetic.network.hidden=32",
     "synthetic.network.heads=2", "synthetic.network.intermediate=64", "synthetic.warm_start.batch=32",
-    "synthetic.warm_start.steps=200", "synthetic.warm_start.answers=80", "synthetic.warm_start.most_steps=200",
+    "synthetic.warm_start.steps=200", "synthetic.warm_start.answers=0", "synthetic.warm_start.most_steps=200",
     "synthetic.warm_start.well_formed=0", "synthetic.warm_start.tested_on=8", "model.lora_rank=4", "batch=12",
     "stage1.steps=2", "stage2.steps=3", "checkpoint_every=2", "eval_prompts=24",
 ]  # fmt: skip
