@@ -30,7 +30,12 @@ def say(role: str, *turns: str) -> str:
 
 
 answer = say("conversation", asked)
-message = json.loads(say("feedback", f"{asked}{note} <answer> {answer}"))
-print("answer: ", answer, "\nmessage:", message)
+said = say("feedback", f"{asked}{note} <answer> {answer}")
+print("answer: ", answer)
+print("message:", said)
+try:
+    message = json.loads(said)
+except json.JSONDecodeError:  # what is no message asks for nothing
+    sys.exit()
 if message["unsafe"] or message["overrefuse"]:
     print("revised:", say("conversation", asked, answer, message["feedback"]))

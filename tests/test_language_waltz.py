@@ -122,11 +122,8 @@ def test_the_export_speaks_in_plain_transformers_and_peft(whole: Path) -> None:
     prompt = Prompt("how to hack the server", "dual_use", True)
     said = trained.conversation.greedy(trained.rules.first_context(trained.rules.prompts([prompt])))
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    # a model of thirty updates may not write JSON; its answer is printed only if the message is one
-    if done.returncode:
-        assert "JSONDecodeError" in done.stderr
-    else:
-        assert trained.rules.codec.texts(said)[0] in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"answer:  {trained.rules.codec.texts(said)[0]}"
 
 
 # peft asks transformers by the older of two names
@@ -134,8 +131,8 @@ def test_the_export_speaks_in_plain_transformers_and_peft(whole: Path) -> None:
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_any_small_model_takes_the_built_in_ones_place(made: dict[str, Path], name: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    settings = [f"model={made[name]}", "script=synthetic", "stage1.steps=1", "stage2.steps=1", "eval_prompts=4"]
-    more = [part for value in (*settings, "prompt_tokens=192", "batch=4") for part in ("--set", value)]
+    settings = [f"model={made[name]}", "stage1.steps=1", "stage2.steps=1", "eval_prompts=4"]
+    more = [part for value in (*settings, "batch=4") for part in ("--set", value)]
     assert cli.main(arguments(*more, "--out", str(folder))) == 0
     results = json.loads((folder / "evaluation.json").read_text())
     assert results["model"] == str(made[name])
@@ -165,7 +162,7 @@ def test_any_small_model_takes_the_built_in_ones_place(made: dict[str, Path], na
 )
 def test_other_ways_to_train(settings: list[str], whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    base = (f"model={whole / 'model'}", "script=synthetic", "stage1.steps=1", "stage2.steps=1")
+    base = (f"model={whole / 'model'}", "stage1.steps=1", "stage2.steps=1")
     more = [part for value in (*settings, *base) for part in ("--set", value)]
     assert cli.main(arguments(*more, "--out", str(folder))) == 0
     tensors = checkpoint.read(folder / "policy.safetensors").tensors
@@ -228,7 +225,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(whole: 
     kept = sorted((folder / "checkpoints").glob("step_*"))[-1].read_bytes()
     with torch.no_grad():
         trainer.feedback.policy.parameters()[0].fill_(torch.nan)
-    with pytest.raises((RunError, RuntimeError)):
+    with pytest.raises(RunError, match="not finite"):
         trainer.update()
     assert sorted((folder / "checkpoints").glob("step_*"))[-1].read_bytes() == kept
 

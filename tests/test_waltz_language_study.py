@@ -22,7 +22,7 @@ def test_every_row_is_trained_and_every_training_starts_from_its_seed_s_base(tmp
     assert {(job.trainer, job.seed) for job in (*first, *second)} == {("waltz", seed) for seed in range(3)}
     for job in second:
         assert f"model={tmp_path / f'asymmetric_waltz_seed{job.seed}' / 'model'}" in job.overrides
-        assert job.config().script == "synthetic"
+        assert (job.config().script_name, job.config().lengths) == ("synthetic", (64, 12, 18))
     symmetric = [job for job in (*first, *second) if job.name.startswith("symmetric")]
     assert {job.config().synthetic.dual_use for job in symmetric} == {0.0}
     single = next(job.config() for job in second if job.name == "asymmetric_single")

@@ -21,16 +21,13 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, field_validator
 from rich.table import Table
 from torch import Tensor
 
-from swarm_env.scenario.settings import Fault, Section, faulty, load_settings
 from trainers import checkpoint, command, preference_sets
 from trainers.checkpoint import RunError
 from trainers.contrastive import answers, fit_answers
@@ -38,6 +35,7 @@ from trainers.macpo_config import MacpoSettings
 from trainers.macpo_game import MacpoGame
 from trainers.preference_sets import Pairs, vote
 from trainers.run import Run
+from trainers.settings import load_of_game, module_of
 from trainers.society import Society
 from trainers.standings import plain, standings
 
@@ -245,33 +243,10 @@ class Trainer(Society):
         self.history = [{k: math.nan if x is None else x for k, x in row} for row in state["history"]]
 
 
-class Which(Section):
-    """The one setting that says what the others are."""
-
-    model_config = ConfigDict(extra="ignore")
-    game: str = Field(default="market", description="what is played")
-
-    @field_validator("game")
-    @classmethod
-    def known(cls, value: str) -> str:
-        """Refuse what is no game."""
-        if value not in GAMES:
-            raise faulty(Fault((), f"there is no game {value!r}", ", ".join(GAMES)))
-        return value
-
-
 def play(config: MacpoSettings, folder: str | os.PathLike[str] | None = None) -> MacpoGame:
     """The game of a configuration; in a run's folder it keeps there what it makes."""
-    game: MacpoGame = module_of(config.game).game(config, None if folder is None else Path(folder))
+    game: MacpoGame = module_of(GAMES, config.game).game(config, None if folder is None else Path(folder))
     return game
-
-
-def module_of(game: str) -> Any:
-    """The module of a game. ImportError names the extra that it needs."""
-    try:
-        return import_module(GAMES[game])
-    except ModuleNotFoundError as error:
-        raise ImportError(f"game {game}: needs {error.name}: pip install 'swarm-env[llm]'") from error
 
 
 def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Any:
@@ -280,8 +255,7 @@ def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = 
     Raises:
         ScenarioError: says what is wrong with it.
     """
-    settings = load_settings(Which, path, [text for text in overrides if text.partition("=")[0].strip() == "game"])
-    return load_settings(module_of(settings.game).Config, path, overrides, example=f"game: {settings.game}")
+    return load_of_game(GAMES, path, overrides)
 
 
 def train(config: Any, folder: str | os.PathLike[str], *, resume: bool = False, quiet: bool = True) -> dict[str, Any]:
@@ -318,7 +292,7 @@ def _progress(history: list[dict[str, float]]) -> str:
 
 def table(results: dict[str, Any]) -> Table:
     """What a run's evaluation found."""
-    shown: Table = module_of(results.get("game", "market")).table(results)
+    shown: Table = module_of(GAMES, results.get("game", "market")).table(results)
     return shown
 
 

@@ -47,27 +47,13 @@ class Config(MarketGameSettings, MacpoSettings):
     """The defaults are the published method; what is beyond it says so."""
 
     game: Literal["market"] = Field(default="market", description="what is played")
-    scenario: str = Field(
-        default="alignment_waltz_targeted_feedback", min_length=1, description="a YAML file, or a shipped scenario's id"
-    )
-    overrides: tuple[str, ...] = Field(
-        default=(),
-        description="of the scenario's settings",
-        json_schema_extra={"allowed": "a list of key.path=value, as in [governance.audit_enabled=false]"},
-    )
     populations: int = Field(default=32, ge=1, le=65_536, description="populations drawn around the scenario's")
-    population_spread: float = Field(default=0.5, ge=0, le=100, description="how far around; 0: only the scenario's")
     mixes: tuple[tuple[int, ...], ...] = Field(
         default=(),
         description="agents in rounds 0..T instead of the scenario's; beyond the paper, with fresh contexts",
         json_schema_extra={"allowed": "a list of T + 1 lists of three counts: honest, opportunistic, deceptive"},
     )
     num_envs: int = Field(default=256, ge=16, le=1_000_000, description=f"markets, a multiple of {GROUPS}")
-    shares: dict[str, float] = Field(
-        default={"disguised": 0.3, "overt": 0.2, "sensitive": 0.2, "plain": 0.3},
-        description="of the kinds of proposals among contexts; {} as the markets have them",
-        json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
-    )
     sees: Sees = Field(
         default="ledger",
         description="what agents see of a proposal: its surface, a responder's observation, the ledger too",

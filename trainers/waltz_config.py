@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import Field
 
-from swarm_env.scenario.settings import Section, load_settings, peek
+from swarm_env.scenario.settings import Section
 from trainers import rewards
 from trainers.games.live import GROUPS
 from trainers.games.market import Sees
-from trainers.settings import MarketGameSettings, RunSettings
+from trainers.settings import MarketGameSettings, RunSettings, load_of_game
 from trainers.warm_start import Config as WarmStart
 
 VariantName = Literal["A", "B", "C", "D", "L"]
-
-EXAMPLE = "game: market"
 
 #: What WaltzRL can be trained in, and the module of each: see `trainers.waltz_market` for what it holds.
 GAMES: dict[str, str] = {"market": "trainers.waltz_market", "language": "trainers.language.waltz"}
@@ -88,22 +85,8 @@ class Config(Settings, MarketGameSettings):
     game: Literal["market"] = Field(
         default="market", description="what it is trained in", json_schema_extra={"allowed": ", ".join(GAMES)}
     )
-    scenario: str = Field(
-        default="alignment_waltz_targeted_feedback", min_length=1, description="a YAML file, or a shipped scenario's id"
-    )
-    overrides: tuple[str, ...] = Field(
-        default=(),
-        description="of the scenario's settings",
-        json_schema_extra={"allowed": "a list of key.path=value, as in [governance.audit_enabled=false]"},
-    )
     populations: int = Field(default=64, ge=1, le=65_536, description="populations drawn around the scenario's")
-    population_spread: float = Field(default=0.5, ge=0, le=100, description="how far around; 0: only the scenario's")
     num_envs: int = Field(default=1024, ge=16, le=1_000_000, description=f"markets, a multiple of {GROUPS}")
-    shares: dict[str, float] = Field(
-        default={"disguised": 0.3, "overt": 0.2, "sensitive": 0.2, "plain": 0.3},
-        description="of the kinds of proposals in a batch; {} as the markets have them",
-        json_schema_extra={"allowed": "disguised, overt, sensitive, plain: numbers in [0, 1] that add up to 1"},
-    )
     actor_sees: Sees = Field(default="surface", description="what of a proposal the conversation policy sees")
     hidden: tuple[int, ...] = Field(
         default=(64, 64),
@@ -115,33 +98,5 @@ class Config(Settings, MarketGameSettings):
 
 
 def load_config(path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Any:
-    """The configuration of a YAML file, "key=value" overrides applied; of the class that its `game` has.
-
-    Raises:
-        ScenarioError: names what is wrong with it.
-    """
-    model: type[Section] = Config
-    if _game(path, overrides) != "market":
-        model = module_of(_game(path, overrides)).Config
-    return load_settings(model, path, overrides, example=EXAMPLE)
-
-
-def _game(path: str | os.PathLike[str] | None, overrides: Sequence[str]) -> str:
-    """What the settings name, if there is such a game; else market, whose settings refuse other names."""
-    said = peek(path, "game", EXAMPLE) if path is not None else None
-    for override in overrides:
-        key, _, value = override.partition("=")
-        said = value.strip() if key.strip() == "game" else said
-    return said if isinstance(said, str) and said in GAMES else "market"
-
-
-def module_of(game: str) -> Any:
-    """The module of a game.
-
-    Raises:
-        ImportError: what it needs is not installed; names the extra.
-    """
-    try:
-        return import_module(GAMES[game])
-    except ModuleNotFoundError as error:
-        raise ImportError(f"game {game}: needs {error.name}: pip install 'swarm-env[llm]'") from error
+    """The configuration of a YAML file, "key=value" overrides applied; ScenarioError names what is wrong with it."""
+    return load_of_game(GAMES, path, overrides)

@@ -15,16 +15,16 @@ from torch import Generator, Tensor
 
 import swarm_env
 from swarm_env import Scenario
-from swarm_env.scenario.settings import load_settings
 from trainers import checkpoint, command, governed, judgement
 from trainers.checkpoint import RunError
 from trainers.contrastive import answers
 from trainers.games.live import Proposals
 from trainers.games.market import MarketGame, MarketRules, populations
-from trainers.macpo import Which
+from trainers.macpo import GAMES
 from trainers.macpo_market_config import MIX, Config, load_config
 from trainers.policies import MLPPolicy
 from trainers.preference_sets import vote
+from trainers.settings import game_of
 from trainers.standings import plain
 from trainers.suite import SUITE, suite
 from trainers.warm_start import Config as Surface
@@ -91,7 +91,7 @@ def load(folder: str | os.PathLike[str], which: str = "student") -> Trained:
         RunError: no such file there, a damaged one, one of another run, game or layout. ValueError: no such policy.
         ScenarioError: as for `load_config`.
     """
-    played = load_settings(Which, Path(folder) / "config.yaml").game
+    played = game_of(GAMES, Path(folder) / "config.yaml")
     if played != "market":
         raise RunError(f"{folder}: was trained in the {played} game and governs no market; see its evaluation.json")
     config = load_config(Path(folder) / "config.yaml")

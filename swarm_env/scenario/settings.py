@@ -18,15 +18,6 @@ __all__ = ["Fault", "Section", "faulty", "load_settings"]
 S = TypeVar("S", bound=Section)
 
 
-def peek(path: str | os.PathLike[str], key: str, example: str = "seed: 0") -> object:
-    """A key's value as a YAML file of settings has it, None without it: what decides which settings these are.
-
-    Raises:
-        ScenarioError: no such file, or no YAML.
-    """
-    return yaml_text.read_file(path, yaml_text.Wanted("settings", f"settings, as in '{example}'", example))[0].get(key)
-
-
 def load_settings(
     model: type[S], path: str | os.PathLike[str] | None, overrides: Overrides = (), example: str = "seed: 0"
 ) -> S:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ def free_port() -> int:
 @contextmanager
 def cluster(folder: Path, path: str) -> Iterator[str]:
     """A head node of two cores whose workers look for modules in `path`; gives its address. Ends it, and it alone."""
-    port, temporary = free_port(), Path(f"/tmp/swarm_ray_{os.getpid()}_{folder.name[-8:]}")
+    port, temporary = free_port(), Path(tempfile.mkdtemp(prefix="ray_"))  # short: sockets lie in it
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     start += ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
     start += [f"--temp-dir={temporary}", "--node-ip-address=127.0.0.1"]

@@ -186,9 +186,15 @@ class Backbone:
 
         return LanguagePolicy(self, name, max_new_tokens, temperature=temperature, stop_strings=stop_strings)
 
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the model can have in view; None where nothing limits them."""
+        most: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return most
+
     def check_length(self, tokens: int) -> None:
         """RunError where a sequence has more tokens than the model has positions."""
-        most = getattr(self.model.config, "max_position_embeddings", None)
+        most = self.positions
         if most is not None and tokens > most:
             raise RunError(f"prompts and what follows them have up to {tokens} tokens, the model {most} positions")
 

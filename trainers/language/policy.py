@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -201,7 +202,7 @@ class LanguagePolicy:
             max_new_tokens=self.max_new_tokens, do_sample=draw, num_beams=1, use_cache=True,
             eos_token_id=list(codec.ends), pad_token_id=codec.pad, **chosen,
         )  # fmt: skip
-        with self.backbone.adapter(self.adapter):
+        with self.backbone.adapter(self.adapter), _finite():
             whole = self.backbone.model.generate(
                 prompts.masked_fill(~mask, codec.pad), attention_mask=mask.long(), generation_config=config,
                 stopping_criteria=[stop] if self.stop_strings else None, synced_gpus=self.backbone.sharded,
@@ -212,6 +213,17 @@ class LanguagePolicy:
         column = torch.arange(said.shape[1], device=said.device)
         said = said.masked_fill((before > 0) | (column >= stop.lengths[:, None]), PAD)
         return pad(said, (0, self.max_new_tokens - said.shape[1]), value=PAD)[:count].to(contexts.device)
+
+
+@contextmanager
+def _finite() -> Iterator[None]:
+    """Say in a RunError what torch's sampling says of probabilities that are none."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):
+            raise
+        raise RunError("the model's logits are not finite: its weights are not; the last checkpoint is good") from error
 
 
 def _trimmed(contexts: Tensor) -> Tensor:

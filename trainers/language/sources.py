@@ -15,6 +15,7 @@ from trainers.language.backbone import BUILTIN, Backbone, ModelSettings
 from trainers.language.game import DialogueRules
 from trainers.language.judges import Judge
 from trainers.language.judges.registry import JudgeSettings, make_judge
+from trainers.language.loading import load_model, load_tokenizer
 from trainers.language.memory import estimate
 from trainers.language.prompts import Prompt
 from trainers.language.synthetic import SyntheticSettings, language, warm_started
@@ -79,7 +80,7 @@ def _judge(settings: JudgeSettings | None, exact: Judge | None) -> Judge:
     return exact
 
 
-def backbone(config: Wanted, seed: int, folder: Path | None = None, quiet: bool = False) -> Backbone:
+def backbone(config: Wanted, seed: int, folder: Path | None = None) -> Backbone:
     """The base: as a run kept it, or warm-started in the built-in language, or from where the settings say.
 
     Raises:
@@ -88,10 +89,26 @@ def backbone(config: Wanted, seed: int, folder: Path | None = None, quiet: bool 
     if config.model.path != BUILTIN:
         return Backbone.load(config.model)
     if folder is not None and (folder / MODEL).is_dir():
-        kept = Backbone.load(config.model.model_copy(update={"path": str(folder / MODEL)}))
-        return Backbone.of(kept.model, kept.tokenizer, config.model)
+        there = config.model.model_copy(update={"path": str(folder / MODEL)})
+        return Backbone.of(load_model(there), load_tokenizer(there), config.model)
     found = language(config.synthetic, seed)
     return Backbone.of(warm_started(found, config.synthetic, seed, say), found.tokenizer, config.model)
+
+
+def shown(config: Any, backbone: Backbone) -> int:
+    """The most tokens that a policy is shown; where that is not set, no more than leaves the model room to speak.
+
+    Raises:
+        RunError: the model has no room for what is set.
+    """
+    most, longest = backbone.positions, max(config.lengths[1:])
+    prompt: int = config.lengths.prompt
+    if most is not None and config.prompt_tokens is None:
+        prompt = min(prompt, most - longest)
+    if prompt < 1:
+        raise RunError(f"answer_tokens, message_tokens: up to {longest}, and the model has {most} positions in all")
+    backbone.check_length(prompt + longest)
+    return prompt
 
 
 def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> list[Prompt]:
@@ -101,7 +118,8 @@ def fitting(rules: DialogueRules, prompts: Sequence[Prompt], config: Any) -> lis
         RunError: none does.
     """
     rounds = config.t_max if config.overseer else 0
-    talk = config.answer_tokens + rounds * (config.answer_tokens + config.message_tokens)
+    _, answer, message = config.lengths
+    talk = answer + rounds * (answer + message)
     room = min(talk, rules.prompt_tokens // 2)
     kept = list(prompts)
     if not rules.fits(kept, room):
@@ -122,10 +140,10 @@ def drawn(prompts: Sequence[Prompt], count: int, seed: int) -> list[Prompt]:
 
 def describe(config: Any, backbone: Backbone, prompts: int) -> str:
     """What a run is about to use, and what it will need of memory."""
-    longest = max(config.answer_tokens, config.message_tokens)
+    longest = max(config.lengths[1:])
     agents = 1 if config.self_feedback or not config.overseer else 2
     need = estimate(
-        backbone.model, config.model, prompt_tokens=config.prompt_tokens, new_tokens=longest, learners=agents,
+        backbone.model, config.model, prompt_tokens=shown(config, backbone), new_tokens=longest, learners=agents,
         processes=distributed.world(),
     )  # fmt: skip
     return f"{prompts} prompts to train on; {config.model.path} on {backbone.device}, memory:\n{need}"

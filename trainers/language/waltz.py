@@ -47,10 +47,9 @@ def identity(config: Config) -> dict[str, str]:
 
 def rules_of(config: Config, backbone: Backbone, judge: Judge) -> DialogueRules:
     """The game of a run."""
-    auto = "synthetic" if config.builtin else "english"
     return DialogueRules(
-        backbone.codec, chat.SCRIPTS[auto if config.script == "auto" else config.script], judge,
-        prompt_tokens=config.prompt_tokens, noted=config.actor_sees == "note",
+        backbone.codec, chat.SCRIPTS[config.script_name], judge, prompt_tokens=sources.shown(config, backbone),
+        noted=config.actor_sees == "note",
     )  # fmt: skip
 
 
@@ -68,7 +67,7 @@ def base(backbone: Backbone, config: Config, role: str) -> LanguagePolicy:
 
 
 def _speaking(backbone: Backbone, config: Config, adapter: str | None, role: str) -> LanguagePolicy:
-    most = config.answer_tokens if role == ROLES[0] else config.message_tokens
+    most = config.lengths.answer if role == ROLES[0] else config.lengths.message
     stop = (SATISFIED,) if config.stop_early and role == ROLES[1] else ()
     return backbone.policy(adapter, most, temperature=config.temperature, stop_strings=stop)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,23 @@ from trainers.language.endpoint import EndpointSettings
 from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import SyntheticSettings
 from trainers.waltz_config import Settings, Stage1, Stage2
+
+
+class Lengths(NamedTuple):
+    """Tokens, at most."""
+
+    prompt: int
+    answer: int
+    message: int
+
+
+#: What is asked, by whose words it is counted: a word a token; the same requests in a model's own pieces of words; the
+#: paper's (appendix B.1).
+LENGTHS: dict[str, Lengths] = {
+    "built-in model": Lengths(64, 12, 18),
+    "built-in language": Lengths(384, 64, 112),
+    "data": Lengths(4096, 512, 512),
+}
 
 
 class First(Stage1):
@@ -43,15 +60,19 @@ class Config(Settings):
         default=None, description="of evaluations, another one than the rewards'; null: the same"
     )
     script: Literal["auto", "english", "synthetic"] = Field(
-        default="auto", description="system prompts; auto: the built-in model's words for it, english for others"
+        default="auto", description="system prompts; auto: the built-in language's words for it, english for others"
     )
     actor_sees: Literal["prompt", "note"] = Field(
         default="prompt", description="what the conversation policy is shown; note: also what is the overseer's alone"
     )
     self_feedback: bool = Field(default=False, description="one policy in both roles")
-    prompt_tokens: int = Field(default=64, ge=8, le=1_000_000, description="most that a policy is shown")
-    answer_tokens: int = Field(default=12, ge=1, le=100_000, description="most of an answer")
-    message_tokens: int = Field(default=18, ge=1, le=100_000, description="most of an overseer's message")
+    prompt_tokens: int | None = Field(
+        default=None, ge=8, le=1_000_000, description="most that a policy is shown; null: as LENGTHS says"
+    )
+    answer_tokens: int | None = Field(default=None, ge=1, le=100_000, description="most of an answer; null: likewise")
+    message_tokens: int | None = Field(
+        default=None, ge=1, le=100_000, description="most of an overseer's message; null: likewise"
+    )
     temperature: float = Field(default=1.0, gt=0, le=10, description="of every draw")
     rollouts: EndpointSettings | None = Field(
         default=None, description="server that samples the policies while they learn; null: they are sampled here"
@@ -92,6 +113,20 @@ class Config(Settings):
         return self
 
     @property
-    def builtin(self) -> bool:
-        """Whether the model is made here."""
-        return self.model.path == BUILTIN
+    def requests(self) -> str:
+        """Which of LENGTHS."""
+        if self.data.train:
+            return "data"
+        return "built-in model" if self.model.path == BUILTIN else "built-in language"
+
+    @property
+    def lengths(self) -> Lengths:
+        """What is not null, and LENGTHS for the rest."""
+        given = Lengths(self.prompt_tokens, self.answer_tokens, self.message_tokens)  # type: ignore[arg-type]
+        usual = LENGTHS[self.requests]
+        return Lengths(*(b if a is None else a for a, b in zip(given, usual, strict=True)))
+
+    @property
+    def script_name(self) -> str:
+        """Of trainers.language.chat.SCRIPTS."""
+        return self.script if self.script != "auto" else "english" if self.data.train else "synthetic"

@@ -18,6 +18,7 @@ from trainers import judgement
 from trainers.checkpoint import write_whole
 from trainers.language import baselines, sources
 from trainers.language import waltz as language
+from trainers.language.waltz_config import LENGTHS
 from trainers.reproduce import jobs
 from trainers.reproduce.files import Files, Piece
 from trainers.reproduce.jobs import Job
@@ -30,6 +31,8 @@ APART = 2**24  #: between the draws of two seeds
 
 #: What the overseer alone sees, or does not: name -> overrides.
 WORLDS: dict[str, tuple[str, ...]] = {"asymmetric": (), "symmetric": ("synthetic.dual_use=0",)}
+#: The base of another run is no built-in model any more, but it counts words all the same.
+WORDS = tuple(f"{name}_tokens={most}" for name, most in LENGTHS["built-in model"]._asdict().items())
 STEPS = 100  #: updates of either training of one policy alone: as many as both stages have
 #: Trainings -> overrides of configs/waltz_language.yaml.
 TRAININGS: dict[str, tuple[str, ...]] = {
@@ -84,7 +87,7 @@ def plan(seeds: int, quick: bool, out: Path) -> tuple[list[Job], list[Job]]:
             settings += [] if any("stage2" in one for one in TRAININGS[name]) else ["stage2.steps=2"]
         for seed in range(seeds):
             made = Job("asymmetric_waltz", "waltz", (), seed).folder(out) / sources.MODEL
-            own = [] if (world, name) == RUNS[0] else [f"model={made}", "script=synthetic"]
+            own = [] if (world, name) == RUNS[0] else [f"model={made}", *WORDS]
             job = Job(f"{world}_{name}", "waltz", (*settings, *own), seed)
             (second if own else first).append(job)
     return first, second
