@@ -7,10 +7,10 @@ Deviations from the paper:
   the last draft and advice a conversation policy sees only how often each word was (nothing is lost at T_max = 1, the
   paper's setting); learning rate, batch and steps are those of a small network: 5e-3 falling in a straight line, 2,048
   contexts and 100 + 150 steps in place of 5e-7, 32 and 312 + 312. Adam; its betas are PyTorch's.
-- In dialogues: a LoRA adapter an agent on one frozen base in place of two fully trained models (both references are
-  then that base, for nothing). The shipped settings are those of a small model made here: learning rate 3e-3 falling,
-  128 prompts, 40 + 60 steps, beta .1, and the overseer of stage 1 as its reference in stage 2, without which it drifts
-  back to the false alarms that it started with; configs/waltz_8b.yaml has the paper's.
+- In dialogues: a LoRA adapter an agent on one frozen base in place of two fully trained models; a reference is that
+  base, or a frozen copy of an adapter. The shipped settings are those of a small model made here: learning rate 3e-3
+  falling, 128 prompts, 40 + 60 steps, beta .1, and the overseer of stage 1 as its reference in stage 2, without which
+  it drifts back to the false alarms that it started with; configs/waltz_8b.yaml has the paper's.
 - Where the paper is silent: a batch is passed over once, in `minibatches` parts, so that the clipped ratio has work to
   do; a last revision is learnt from as often as a first answer (`revision_share`); both references are the policies
   that training started from, in either stage (`feedback_reference`); a dialogue that stopped at once lends its first
