@@ -166,6 +166,8 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
         relations=table(types.Relation, 1, num_edges),
         pairs=table(types.Pair, 1, num_edges if collusion else 1),
         assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
+        nodes=table(types.Node, 1, num_agents if security else 1),
+        places=table(types.Place, 1, num_agents if security else 1),
         links=table(types.Link, 1, num_edges if security else 1),
         history=table(types.Past, 1, remembered),
     )

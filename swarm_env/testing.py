@@ -56,6 +56,8 @@ RECORDS: dict[str, type] = {
     "relations": types.Relation,
     "pairs": types.Pair,
     "assessments": types.Assessment,
+    "nodes": types.Node,
+    "places": types.Place,
     "links": types.Link,
     "history": types.Past,
 }

@@ -79,7 +79,7 @@ def test_a_search_visits_each_agent_a_bounded_number_of_times(name):
     actions = np.zeros((1, 1, len(compiled.nvec)), dtype=np.int64)
     for _ in range(6):  # the last one opens an epoch
         compiled.advance(state, view, actions, 0, 1)
-    work = state.assessments[0]
+    work = state.nodes[0]
     assert (work["outs"] > 0).any()
     assert work["visits"].max() <= extremes.TRIES
     assert work["sought"].sum() < 64  # agents left to searches that cost as much as the market is large

@@ -102,13 +102,13 @@ def test_a_large_market_leaves_few_agents_to_a_search_from_each(monkeypatch):
         m = market(agents, 0, 4, 0.1, 3, network)
         laundering.find_laundering(m)
         assert (m.books.threat > 0).any()
-        assert np.all(m.assessments.visits <= extremes.TRIES)
+        assert np.all(m.nodes.visits <= extremes.TRIES)
     assert max(left) < 32
 
 
 def test_agents_are_ranked_by_reputation():
     m = market(150, 4, 3, 0.2, 3)
     chains.rank(m)
-    order = [int(work.order) for work in m.assessments]
+    order = [int(place.order) for place in m.places]
     assert sorted(order) == list(range(150))
     assert np.all(np.diff([m.agents[i].reputation for i in order]) >= 0)

@@ -40,73 +40,71 @@ def find(market: Market) -> int:
 
     Returns how many agents it lists from which `chains.search` must still search.
     """
-    work = market.assessments
     link_back(market)
     _clear(market)
     _find_targets(market)
-    for i in range(len(market.agents)):
-        tried = work[i].state == OPEN and work[i].visits >= TRIES and work[i].own > 0
-        work[i].sought = work[i].state == HARD or tried
+    for i in range(len(market.nodes)):
+        node = market.nodes[i]
+        tried = node.state == OPEN and node.visits >= TRIES and node.own > 0
+        node.sought = node.state == HARD or tried
     _clear(market)
     _find_sources(market)
-    hard = _list_hard_targets(market)
-    _search_back(market, hard)
-    return _list_sources(market, hard > 0)
+    return _list_sources(market, _search_back(market, _list_hard_targets(market)))
 
 
 @rule
 def _clear(market: Market) -> None:
-    for i in range(len(market.agents)):
-        work = market.assessments[i]
-        work.visits, work.mark, work.state = 0, -1, OPEN
+    for i in range(len(market.nodes)):
+        node = market.nodes[i]
+        node.visits, node.mark, node.state = 0, -1, OPEN
 
 
 @rule
-def _is_mixed(work: Any, i: int) -> bool:
+def _is_mixed(node: Any) -> bool:
     """Some of its links count against it as a source, some do not."""
-    return bool(0 < work[i].own < work[i].outs)
+    return bool(0 < node.own < node.outs)
 
 
 @rule
-def _visit(work: Any, i: int, mark: int, level: int, via: int, waiting: int) -> int:
+def _visit(market: Market, i: int, mark: int, level: int, via: int, waiting: int) -> int:
     """Come by agent i, unless this search or TRIES of them have; returns how many wait in the queue then."""
-    here = work[i]
+    here = market.nodes[i]
     if here.mark == mark or here.visits >= TRIES:
         return waiting
     here.mark, here.level, here.via = mark, level, via
     here.visits += 1
-    work[waiting].queue = i
+    market.places[waiting].queue = i
     return waiting + 1
 
 
 @rule
 def _find_targets(market: Market) -> None:
     """The threats of sources: from every target back, the most reputed one first."""
-    work, lowest = market.assessments, market.assessments[0].order
-    for n in range(len(market.agents) - 1, -1, -1):
-        target = work[n].order
-        if not gains(market, lowest, target):
+    nodes, places, links = market.nodes, market.places, market.links
+    for n in range(len(places) - 1, -1, -1):
+        if not gains(market, places[0].reputation, places[n].reputation):
             return
-        waiting, at, mixed = _visit(work, target, n, 0, target, 0), 0, False
+        target, mixed, at = places[n].order, False, 0
+        waiting = _visit(market, target, n, 0, target, 0)
         while at < waiting:
-            here = work[at].queue
+            i = places[at].queue
+            node = nodes[i]
             at += 1
-            mixed = mixed or _is_mixed(work, here)
-            _decide_source(market, here, target)
-            start = market.seats[here].start
-            for k in range(start, start + work[here].ins):
-                waiting = _visit(work, market.links[k].by, n, work[here].level + 1, here, waiting)
+            mixed = mixed or _is_mixed(node)
+            _decide_source(market, i, target)
+            for k in range(node.start, node.start + node.ins):
+                waiting = _visit(market, links[k].by, n, node.level + 1, i, waiting)
         for k in range(waiting if mixed else 0):
-            here = work[k].queue
-            if _is_mixed(work, here) and work[here].state == OPEN and here != target:
-                _decide_mixed(market, here, target, n)
+            i = places[k].queue
+            if _is_mixed(nodes[i]) and nodes[i].state == OPEN and i != target:
+                _decide_mixed(market, i, target, n)
 
 
 @rule
 def _decide_source(market: Market, source: int, target: int) -> None:
     """An agent all of whose links count, once a search has come by it."""
-    here = market.assessments[source]
-    if here.state == OPEN and not gains(market, source, target):
+    here = market.nodes[source]
+    if here.state == OPEN and not gains(market, here.reputation, market.nodes[target].reputation):
         here.state = DECIDED  # and with all that follow it would gain less
     far = here.level >= market.params.security_min_chain_length - 1
     if far and here.state == OPEN and here.own == here.outs:
@@ -121,55 +119,56 @@ def _decide_mixed(market: Market, source: int, target: int, mark: int) -> None:
     `level` is the distance of a link's end from the target by the shortest way, perhaps through the source. If that end
     is no further away than the source it is not; else the way that the search took shows it.
     """
-    work, least = market.assessments, market.params.security_min_chain_length - 1
-    nearest, sure, start = FAR_OFF, FAR_OFF, market.seats[source].start
-    for k in range(start, start + work[source].own):
+    nodes, least = market.nodes, market.params.security_min_chain_length - 1
+    node = nodes[source]
+    nearest, sure = FAR_OFF, FAR_OFF
+    for k in range(node.start, node.start + node.own):
         end = market.links[k].onto
-        if work[end].mark != mark:
+        if nodes[end].mark != mark:
             continue  # has no way to the target
-        here, distance = end, work[end].level + 1
-        for _ in range(distance - 1 - work[source].level):
-            here = work[here].via
+        here, distance = end, nodes[end].level + 1
+        for _ in range(distance - 1 - node.level):
+            here = nodes[here].via
         nearest = min(nearest, distance)
         if here != source:
             sure = min(sure, distance)
     if sure < least or nearest == FAR_OFF:
         return  # too close, or never reached
     if nearest >= least and sure < FAR_OFF:
-        work[source].state = DECIDED
+        node.state = DECIDED
         raise_source(market, source, target)
     else:
-        work[source].state = HARD
+        node.state = HARD
 
 
 @rule
 def _find_sources(market: Market) -> None:
     """The threats of targets: along the links from every source, the least reputed one first."""
-    work, highest = market.assessments, market.assessments[len(market.agents) - 1].order
-    for n in range(len(market.agents)):
-        source = work[n].order
-        if not gains(market, source, highest):
+    nodes, places, links = market.nodes, market.places, market.links
+    for n in range(len(places)):
+        if not gains(market, places[n].reputation, places[len(places) - 1].reputation):
             return
-        start, waiting, at, back = market.seats[source].start, 0, 0, False
-        for k in range(start, start + work[source].own):
-            waiting = _visit(work, market.links[k].onto, n, 1, source, waiting)
+        source, waiting, at, back = places[n].order, 0, 0, False
+        start = nodes[source].start
+        for k in range(start, start + nodes[source].own):
+            waiting = _visit(market, links[k].onto, n, 1, source, waiting)
         while at < waiting:
-            here = work[at].queue
+            i = places[at].queue
+            node = nodes[i]
             at += 1
-            if here == source:
+            if i == source:
                 back = True  # goes on below: by no chain of its own
                 continue
-            _decide_target(market, source, here)
-            start = market.seats[here].start
-            for k in range(start, start + work[here].outs):
-                waiting = _visit(work, market.links[k].onto, n, work[here].level + 1, here, waiting)
+            _decide_target(market, source, i)
+            for k in range(node.start, node.start + node.outs):
+                waiting = _visit(market, links[k].onto, n, node.level + 1, i, waiting)
         if back:
             _count_detours(market, source, n)
 
 
 @rule
 def _decide_target(market: Market, source: int, target: int) -> None:
-    here = market.assessments[target]
+    here = market.nodes[target]
     if here.state == OPEN and here.level >= market.params.security_min_chain_length - 1:
         here.state = DECIDED
         raise_target(market, source, target)
@@ -181,58 +180,64 @@ def _count_detours(market: Market, source: int, mark: int) -> None:
 
     Without it an agent could be left out although others behind it have not been come by as often.
     """
-    work, waiting, at = market.assessments, 0, 0
-    start = market.seats[source].start
-    for k in range(start + work[source].own, start + work[source].outs):
-        waiting = _visit(work, market.links[k].onto, mark, 0, source, waiting)
+    nodes, links, waiting, at = market.nodes, market.links, 0, 0
+    node = nodes[source]
+    for k in range(node.start + node.own, node.start + node.outs):
+        waiting = _visit(market, links[k].onto, mark, 0, source, waiting)
     while at < waiting:
-        here = work[at].queue
+        i = market.places[at].queue
+        here = nodes[i]
         at += 1
-        start = market.seats[here].start
-        for k in range(start, start + work[here].outs):
-            waiting = _visit(work, market.links[k].onto, mark, 0, here, waiting)
+        for k in range(here.start, here.start + here.outs):
+            waiting = _visit(market, links[k].onto, mark, 0, i, waiting)
 
 
 @rule
 def _list_hard_targets(market: Market) -> int:
     """`listed`: who is still undecided as a target, the least reputed first; returns how many."""
-    work, count = market.assessments, 0
-    for k in range(len(market.agents)):
-        here = work[work[k].order]
+    places, count = market.places, 0
+    for k in range(len(places)):
+        here = market.nodes[places[k].order]
         if here.state == OPEN and here.visits >= TRIES:
-            work[count].listed = work[k].order
+            places[count].listed = places[k].order
             count += 1
     return count
 
 
 @rule
-def _list_sources(market: Market, mixed: bool) -> int:
+def _search_back(market: Market, count: int) -> int:
+    """The threats of the first `count` listed targets, by their least reputed source among those that are not mixed.
+
+    Returns below which rank a mixed source might still raise one of them.
+    """
+    nodes, places, below = market.nodes, market.places, 0
+    for first in range(0, count, BITS):
+        last, k = min(first + BITS, count), 0
+        spread(market, first, last, False)
+        open_ = ~NO_BIT >> np.uint64(BITS - (last - first))
+        best = nodes[places[last - 1].listed].reputation
+        while k < len(places) and open_ != NO_BIT and gains(market, places[k].reputation, best):
+            source = nodes[places[k].order]
+            hits = source.deep & open_ if source.own == source.outs else NO_BIT
+            open_ &= ~hits
+            for n in range(last - first if hits != NO_BIT else 0):
+                if hits & (ONE_BIT << np.uint64(n)) != NO_BIT:
+                    raise_target(market, places[k].order, places[first + n].listed)
+            k += 1
+        below = max(below, k)
+    return below
+
+
+@rule
+def _list_sources(market: Market, below: int) -> int:
     """`listed`: who is still undecided as a source, the least reputed first; returns how many.
 
-    With `mixed` also those whom a search against the links cannot judge as sources of undecided targets.
+    With them, below that rank, those whom a search against the links cannot judge as sources of undecided targets.
     """
-    work, count = market.assessments, 0
-    for k in range(len(market.agents)):
-        i = work[k].order
-        if work[i].sought or (mixed and _is_mixed(work, i)):
-            work[count].listed = i
+    places, count = market.places, 0
+    for k in range(len(places)):
+        node = market.nodes[places[k].order]
+        if node.sought or (k < below and _is_mixed(node)):
+            places[count].listed = places[k].order
             count += 1
     return count
-
-
-@rule
-def _search_back(market: Market, count: int) -> None:
-    """The threats of the first `count` listed targets, by their least reputed source."""
-    work = market.assessments
-    for first in range(0, count, BITS):
-        last, open_ = min(first + BITS, count), ~NO_BIT
-        spread(market, first, last, False)
-        for k in range(len(market.agents)):
-            source = work[k].order
-            hits = work[source].deep & open_
-            if hits == NO_BIT or work[source].own < work[source].outs:
-                continue
-            open_ &= ~hits
-            for n in range(last - first):
-                if hits & (ONE_BIT << np.uint64(n)) != NO_BIT:
-                    raise_target(market, source, work[first + n].listed)

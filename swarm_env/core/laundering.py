@@ -18,9 +18,9 @@ FEW = 256  #: agents up to which a search from each of them is the quicker way
 @rule
 def find_laundering(market: Market) -> None:
     """Raise the threat of both ends of every chain that is long enough and gains enough reputation."""
-    work, num_agents = market.assessments, len(market.agents)
+    places, num_agents = market.places, len(market.agents)
     chains.rank(market)
-    if not chains.gains(market, work[0].order, work[num_agents - 1].order):
+    if not chains.gains(market, places[0].reputation, places[num_agents - 1].reputation):
         return  # nobody to launder towards
     chains.link(market)
     count = num_agents
@@ -28,5 +28,5 @@ def find_laundering(market: Market) -> None:
         count = extremes.find(market)
     else:
         for k in range(num_agents):
-            work[k].listed = work[k].order
+            places[k].listed = places[k].order
     chains.search(market, count)

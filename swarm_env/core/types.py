@@ -244,7 +244,7 @@ class Pair:
 
 
 class Assessment:
-    """Working memory of the levers' assessments; nothing in it survives one. Index: agent, rank or place in a list."""
+    """Working memory of the levers' assessments; nothing in it survives one. Index: agent."""
 
     parent: Short  # union-find of the collusion assessment
     members: Short  # and its group sums
@@ -252,31 +252,48 @@ class Assessment:
     p_in: float
     n_out: float
     p_out: float
-    reached: Annotated[np.uint64, ()]  # of the search for laundering: a bit a root, has it been here
-    front: Annotated[np.uint64, ()]  # is it here now
-    fresh: Annotated[np.uint64, ()]  # will it be next
-    deep: Annotated[np.uint64, ()]  # has it come by a chain that is long enough
-    order: Short  # the agent at this rank of reputation
-    listed: Short  # at this place: agent to search from
-    queue: Short  # at this place: agent that a search goes on from
-    own: Short  # links from the agent that count against it: the first ones of
-    outs: Short  # links from the agent
-    ins: Short  # links to the agent
-    mark: Short  # the last search that came by
-    visits: Short  # how many have
-    level: Short  # links that the last one had followed
-    via: Short  # and the agent that it came from
-    state: Tiny  # whether the agent is decided, see `extremes`
-    sought: bool  # whether it must be searched from
     tally: Short  # counts of the security assessment
     hits: Short
     chain: Annotated[Shorts, (5,)]  # latest victims, a ring
 
 
+class Node:
+    """Working memory of the search for laundering. Index: agent.
+
+    All of it lies on one cache line, as a search meets agents in no order.
+    """
+
+    reputation: float
+    reached: Annotated[np.uint64, ()]  # a bit a root: has its search been here
+    fresh: Annotated[np.uint64, ()]  # will it be next
+    deep: Annotated[np.uint64, ()]  # has it come by a chain that is long enough
+    start: Short  # its links are start..start+outs-1 and, the other way round, start..start+ins-1
+    own: Short  # the first of the former, that count against it
+    outs: Short
+    ins: Short
+    mark: Short  # the last search that came by
+    level: Short  # links that it had followed
+    via: Short  # and the agent that it came from
+    visits: Tiny  # how many have come by
+    state: Tiny  # whether the agent is decided, see `extremes`
+    sought: bool  # whether it must be searched from
+
+
+class Place:
+    """Lists of the search for laundering. Index: rank or place in a list."""
+
+    reputation: float  # of the agent at this rank of reputation
+    order: Short  # and which it is
+    listed: Short  # agent to search from
+    queue: Short  # agent that a search goes on from
+    next: Short  # and then; while they are ranked, where the next one of this bin goes
+    front: Annotated[np.uint64, ()]  # and which searches do
+
+
 class Link:
     """Accepted interactions within the security lever's window, as lists of an agent: see `chains.link`.
 
-    Index: contact; of agent i the first `outs` and `ins` from `Seat.start` on hold something.
+    Index: contact.
     """
 
     onto: Short  # agent that accepted from i
@@ -318,6 +335,8 @@ class State(NamedTuple):
     relations: NDArray[Any]  # (B, E) Relation
     pairs: NDArray[Any]  # (B, E) Pair, or (B, 1) without collusion control
     assessments: NDArray[Any]  # (B, N) Assessment, or (B, 1) without collusion and security control
+    nodes: NDArray[Any]  # (B, N) Node, or (B, 1) without security control
+    places: NDArray[Any]  # (B, N) Place, likewise
     links: NDArray[Any]  # (B, E) Link, or (B, 1) without security control
     history: NDArray[Any]  # (B, W) Past, a ring; (B, 1) without security control
 
@@ -339,6 +358,8 @@ class Market(NamedTuple):
     relations: Any
     pairs: Any
     assessments: Any
+    nodes: Any
+    places: Any
     links: Any
     history: Any
 
@@ -371,6 +392,8 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.relations[b],
         state.pairs[b],
         state.assessments[b],
+        state.nodes[b],
+        state.places[b],
         state.links[b],
         state.history[b],
     )
