@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core.compiled import rule
+from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
 from swarm_env.core.types import Market
 
 BITS = 64  #: searches that run at once
@@ -158,6 +159,7 @@ def spread(market: Market, first: int, last: int, onward: bool) -> None:
         waiting = _go_on(market, root, root.own if onward else root.ins, onward, bit, waiting)
     while waiting > 0:
         for n in range(waiting):
+            hint(nodes, places[min(n + NODES, waiting - 1)].next)
             place = places[n]
             place.queue = place.next
             here = nodes[place.queue]
@@ -167,6 +169,7 @@ def spread(market: Market, first: int, last: int, onward: bool) -> None:
                 here.deep |= place.front
         came, waiting, depth = waiting, 0, depth + 1
         for n in range(came):
+            ask_for_links(market, places[min(n + LINKS, came - 1)].queue, places[min(n + ENDS, came - 1)].queue, onward)
             bits, here = places[n].front, nodes[places[n].queue]
             if bits != NO_BIT:
                 waiting = _go_on(market, here, here.outs if onward else here.ins, onward, bits, waiting)
@@ -193,6 +196,7 @@ def _raise_both(market: Market, first: int, last: int) -> None:
     """
     nodes, places, open_ = market.nodes, market.places, ~NO_BIT
     for k in range(len(places) - 1, -1, -1):  # reputation from the highest down
+        hint(nodes, places[max(k - NODES, 0)].order)
         target = places[k].order
         hits, lowest = nodes[target].deep, True
         for n in range(last - first if hits != NO_BIT else 0):

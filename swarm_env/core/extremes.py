@@ -27,6 +27,7 @@ from swarm_env.core.chains import (
     spread,
 )
 from swarm_env.core.compiled import rule
+from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
 from swarm_env.core.types import Market
 
 TRIES = 4  #: searches that visit an agent before it is left to `chains.search`
@@ -78,17 +79,36 @@ def _visit(market: Market, i: int, mark: int, level: int, via: int, waiting: int
 
 
 @rule
+def _ask(market: Market, at: int, waiting: int, onward: bool) -> None:
+    """Ask for what a search that is at this place of its queue comes to."""
+    places, last = market.places, waiting - 1
+    hint(market.nodes, places[min(at + NODES, last)].queue)
+    hint(market.books, places[min(at + LINKS, last)].queue)
+    ask_for_links(market, places[min(at + LINKS, last)].queue, places[min(at + ENDS, last)].queue, onward)
+
+
+@rule
+def _ask_for_sources(market: Market, n: int) -> None:
+    """Likewise for the agents from which searches start after the one of rank n."""
+    places, last = market.places, len(market.places) - 1
+    hint(market.nodes, places[min(n + NODES, last)].order)
+    ask_for_links(market, places[min(n + LINKS, last)].order, places[min(n + ENDS, last)].order, True)
+
+
+@rule
 def _find_targets(market: Market) -> None:
     """The threats of sources: from every target back, the most reputed one first."""
     nodes, places, links = market.nodes, market.places, market.links
     for n in range(len(places) - 1, -1, -1):
         if not gains(market, places[0].reputation, places[n].reputation):
             return
+        hint(nodes, places[max(n - NODES, 0)].order)
         target, mixed, at = places[n].order, False, 0
         waiting = _visit(market, target, n, 0, target, 0)
         while at < waiting:
             i = places[at].queue
             node = nodes[i]
+            _ask(market, at, waiting, False)
             at += 1
             mixed = mixed or _is_mixed(node)
             _decide_source(market, i, target)
@@ -148,6 +168,7 @@ def _find_sources(market: Market) -> None:
     for n in range(len(places)):
         if not gains(market, places[n].reputation, places[len(places) - 1].reputation):
             return
+        _ask_for_sources(market, n)
         source, waiting, at, back = places[n].order, 0, 0, False
         start = nodes[source].start
         for k in range(start, start + nodes[source].own):
@@ -155,6 +176,7 @@ def _find_sources(market: Market) -> None:
         while at < waiting:
             i = places[at].queue
             node = nodes[i]
+            _ask(market, at, waiting, True)
             at += 1
             if i == source:
                 back = True  # goes on below: by no chain of its own
@@ -197,6 +219,7 @@ def _list_hard_targets(market: Market) -> int:
     """`listed`: who is still undecided as a target, the least reputed first; returns how many."""
     places, count = market.places, 0
     for k in range(len(places)):
+        hint(market.nodes, places[min(k + ENDS, len(places) - 1)].order)
         here = market.nodes[places[k].order]
         if here.state == OPEN and here.visits >= TRIES:
             places[count].listed = places[k].order
@@ -236,6 +259,7 @@ def _list_sources(market: Market, below: int) -> int:
     """
     places, count = market.places, 0
     for k in range(len(places)):
+        hint(market.nodes, places[min(k + ENDS, len(places) - 1)].order)
         node = market.nodes[places[k].order]
         if node.sought or (k < below and _is_mixed(node)):
             places[count].listed = places[k].order

@@ -18,6 +18,7 @@ from swarm_env.core.types import Market, Scene, State
 
 NEAR, FAR = 1, 2  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
 LARGE, SEATS = 2048, 4  #: agents from which on a market asks for contacts, and how many agents ahead
+NODES, LINKS, ENDS = 24, 12, 4  #: places of a list ahead for which nodes, links, and nodes at their ends are asked for
 
 
 @intrinsic
@@ -86,3 +87,14 @@ def ask_for_contacts(market: Market, i: int) -> None:
     seat = market.seats[i + SEATS]
     for edge in range(seat.start, seat.stop):
         hint(market.shown, market.edges[edge].peer)
+
+
+@rule
+def ask_for_links(market: Market, soon: int, next: int, onward: bool) -> None:
+    """Ask for the links of the agent that a search comes to soon, and for the nodes at the ends of the next one's."""
+    node = market.nodes[soon]
+    hint(market.links, node.start)
+    hint(market.links, node.start + LINE // market.links.itemsize - 1)
+    node = market.nodes[next]
+    for k in range(node.start, node.start + (node.outs if onward else node.ins)):
+        hint(market.nodes, market.links[k].onto if onward else market.links[k].by)

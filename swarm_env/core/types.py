@@ -252,6 +252,7 @@ class Assessment:
     p_in: float
     n_out: float
     p_out: float
+    near: bool  # in a group of several, or in contact with one
     tally: Short  # counts of the security assessment
     hits: Short
     chain: Annotated[Shorts, (5,)]  # latest victims, a ring

@@ -153,11 +153,13 @@ def _score_groups(market: Market) -> None:
     work, num_agents = market.assessments, len(market.agents)
     for i in range(num_agents):
         work[i].members, work[i].n_in, work[i].p_in = 0, 0.0, 0.0
-        work[i].n_out, work[i].p_out = 0.0, 0.0
+        work[i].n_out, work[i].p_out, work[i].near = 0.0, 0.0, False
+    for i in range(num_agents):
+        work[_root(work, i)].members += 1
+    _mark_groups(market)
     for i in range(num_agents):
         group = _root(work, i)
-        work[group].members += 1
-        for edge in range(market.seats[i].start, market.seats[i].stop):
+        for edge in range(market.seats[i].start, market.seats[i].stop if work[i].near else market.seats[i].start):
             dealing = market.pairs[edge]
             other = _root(work, market.edges[edge].peer)
             if group == other:
@@ -174,6 +176,17 @@ def _score_groups(market: Market) -> None:
             score = group_score(group.members, group.n_in, group.p_in, group.n_out, group.p_out)
             if score >= market.params.collusion_score_threshold:
                 market.books[i].collusion_risk = max(market.books[i].collusion_risk, score)
+
+
+@rule
+def _mark_groups(market: Market) -> None:
+    """`near`: whose dealings may lie in a group of several or cross its border; of the others nobody is scored."""
+    work = market.assessments
+    for i in range(len(market.agents)):
+        if work[_root(work, i)].members >= 2:
+            work[i].near = True
+            for edge in range(market.seats[i].start, market.seats[i].stop):
+                work[market.edges[edge].peer].near = True
 
 
 @rule
