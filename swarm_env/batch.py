@@ -29,7 +29,7 @@ from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
 NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)  #: no rows
-FORMAT = 4  #: of a snapshot
+FORMAT = 5  #: of a snapshot
 #: What the future does not depend on: what the last step did, and working memory.
 PASSING: tuple[str, ...] = ("outcomes", "deals", "shown", "assessments", "nodes", "places", "links")
 MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)

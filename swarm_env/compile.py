@@ -164,6 +164,7 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
         deals=table(types.Deal, 1, num_agents),
         contacts=table(types.Contact, 1, num_edges),
         relations=table(types.Relation, 1, num_edges),
+        slots=table(types.Slot, 1, num_edges if peers < num_agents - 1 else 1),
         pairs=table(types.Pair, 1, num_edges if collusion else 1),
         assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
         nodes=table(types.Node, 1, num_agents if security else 1),
@@ -177,8 +178,9 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
     agents["scratch"]["contact"] = -1
     state.outcomes["target"] = -1
     state.contacts["trust"] = state.relations["won"] = 0.5
-    place = np.arange(num_edges) - np.repeat(seats["start"], seats["stop"] - seats["start"])
-    state.relations["slot"] = np.where(place < peers, np.arange(num_edges), -1)
+    if state.slots.shape[1] == num_edges:
+        place = np.arange(num_edges) - np.repeat(seats["start"], seats["stop"] - seats["start"])
+        state.slots["contact"] = np.where(place < peers, np.arange(num_edges), -1)
     return state
 
 

@@ -54,6 +54,7 @@ RECORDS: dict[str, type] = {
     "deals": types.Deal,
     "contacts": types.Contact,
     "relations": types.Relation,
+    "slots": types.Slot,
     "pairs": types.Pair,
     "assessments": types.Assessment,
     "nodes": types.Node,

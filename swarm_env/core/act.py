@@ -5,6 +5,7 @@ from __future__ import annotations
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import is_frozen
+from swarm_env.core.prefetch import LARGE, SEATS, ask_for_target
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
@@ -20,9 +21,17 @@ def act(market: Market) -> None:
     num_agents = len(market.agents)
     start = random.integer(market.row.step_key, 0, random.ARRIVAL, 0, num_agents - 1)
     for n in range(num_agents):
-        i = start + n if start + n < num_agents else start + n - num_agents
+        i = _turned(start + n, num_agents)
+        if num_agents > LARGE:
+            later = _turned(start + min(n + 2 * SEATS, num_agents - 1), num_agents)
+            ask_for_target(market, later, _turned(start + min(n + SEATS, num_agents - 1), num_agents))
         if market.agents[i].scratch.verb != NOOP:
             _perform(market, i)
+
+
+@rule
+def _turned(n: int, num_agents: int) -> int:
+    return n if n < num_agents else n - num_agents
 
 
 @rule

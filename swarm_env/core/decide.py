@@ -12,6 +12,7 @@ from swarm_env.core import archetypes, governance
 from swarm_env.core.compiled import rule
 from swarm_env.core.contacts import Intent, idle, is_frozen
 from swarm_env.core.observe import NUM_VERBS, legal_verb, peer_contact
+from swarm_env.core.prefetch import ask_for_orders
 from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
 
 
@@ -19,6 +20,7 @@ from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE,
 def decide(market: Market, actions: Any) -> None:
     """Fill every agent's `scratch`: the answer to what it proposed, and its own intent. actions: (L, I+3)."""
     for i in range(len(market.agents)):
+        ask_for_orders(market, i, actions)
         agent, learner = market.agents[i], market.seats[i].learner
         frozen = is_frozen(agent, market.row.epoch)
         if learner >= 0:

@@ -87,7 +87,7 @@ def _write_peers(market: Market, i: int, out: Any, mask: Any) -> int:
     size = seat.stop - seat.start
     chosen = size > len(mask)  # else contact k is in slot k, see `peer_contact`
     for slot in range(min(size, len(mask))):
-        index = int(market.relations[seat.start + slot].slot) if chosen else seat.start + slot
+        index = int(market.slots[seat.start + slot].contact) if chosen else seat.start + slot
         count += _write_peer(market, index, out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
     for slot in range(size, len(mask)):
         _write_nobody(out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
@@ -138,21 +138,21 @@ def fill_slots(market: Market, i: int) -> None:
     seat, slots = market.seats[i], market.params.peers
     if seat.stop - seat.start <= slots:
         return  # contact k is in slot k, see `peer_contact`
-    filled, relations = 0, market.relations[seat.start : seat.stop]
+    filled, chosen = 0, market.slots[seat.start : seat.stop]
     for index in range(seat.start, seat.stop):  # insertion into a short sorted list: linear in contacts
         if market.contacts[index].weight <= 0.0:
             continue
         here, k = market.shown[market.edges[index].peer].visibility, filled
-        while k > 0 and market.shown[market.edges[relations[k - 1].slot].peer].visibility < here:
+        while k > 0 and market.shown[market.edges[chosen[k - 1].contact].peer].visibility < here:
             k -= 1
         if k >= slots:
             continue
         filled = min(filled + 1, slots)
         for moved in range(filled - 1, k, -1):
-            relations[moved].slot = relations[moved - 1].slot
-        relations[k].slot = index
+            chosen[moved].contact = chosen[moved - 1].contact
+        chosen[k].contact = index
     for k in range(filled, slots):
-        relations[k].slot = -1
+        chosen[k].contact = -1
 
 
 @rule
@@ -164,7 +164,7 @@ def peer_contact(market: Market, i: int, slot: int) -> int:
         return -1
     index = seat.start + slot
     if size > market.params.peers:
-        index = int(market.relations[index].slot)
+        index = int(market.slots[index].contact)
     return index if index >= 0 and market.contacts[index].weight > 0.0 else -1
 
 

@@ -8,6 +8,7 @@ from swarm_env.core import governance, random
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
+from swarm_env.core.prefetch import ask_for_settlement
 from swarm_env.core.proxy import clip, quality, v_hat
 from swarm_env.core.types import WINDOW, Market, is_watched, seen
 
@@ -20,6 +21,7 @@ def respond(market: Market) -> None:
     """Settle in the order of initiators, then empty the inboxes."""
     for i in range(len(market.agents)):
         market.agents[i].settled = market.agents[i].proposed >= 0
+        ask_for_settlement(market, i)
         if market.agents[i].settled:
             _settle(market, i)
     for i in range(len(market.agents)):

@@ -98,6 +98,8 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
         state.contacts[b, edge] = initial.contacts[which, edge]
         state.contacts[b, edge].weight = min(1.0, params.max_edge_weight)
         state.relations[b, edge] = initial.relations[which, edge]
+    for edge in range(state.slots.shape[1]):
+        state.slots[b, edge] = initial.slots[which, edge]
     for edge in range(state.pairs.shape[1]):
         state.pairs[b, edge] = initial.pairs[which, edge]
     observe(market_of(scene, state, b), view.observation[b], view.mask[b], view.reward[b], view.info[b])

@@ -226,7 +226,12 @@ class Relation:
     voted: Short  # epoch + 1 of its last vote on the contact, 0 = never
     launders: Short  # accepted interactions in this direction within the history window
     laundered: Short  # step of the latest of them
-    slot: Short  # at relations[start + k], of an agent with more contacts than slots: the one in peer slot k, -1 = none
+
+
+class Slot:
+    """What is in a peer slot of an agent with more contacts than slots. Index: `Seat.start` + slot."""
+
+    contact: Short  # -1 = none
 
 
 class Pair:
@@ -334,6 +339,7 @@ class State(NamedTuple):
     deals: NDArray[Any]  # (B, N) Deal, likewise
     contacts: NDArray[Any]  # (B, E) Contact
     relations: NDArray[Any]  # (B, E) Relation
+    slots: NDArray[Any]  # (B, E) Slot, or (B, 1) if everybody has room for all others
     pairs: NDArray[Any]  # (B, E) Pair, or (B, 1) without collusion control
     assessments: NDArray[Any]  # (B, N) Assessment, or (B, 1) without collusion and security control
     nodes: NDArray[Any]  # (B, N) Node, or (B, 1) without security control
@@ -357,6 +363,7 @@ class Market(NamedTuple):
     deals: Any
     contacts: Any
     relations: Any
+    slots: Any
     pairs: Any
     assessments: Any
     nodes: Any
@@ -391,6 +398,7 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.deals[desk],
         state.contacts[b],
         state.relations[b],
+        state.slots[b],
         state.pairs[b],
         state.assessments[b],
         state.nodes[b],
