@@ -1,7 +1,7 @@
 """Reading ahead: a batch that does not fit the caches waits for memory, so the rows that come next are asked for early;
 and so does a market that does not, for those whom its next agents deal with, who lie anywhere.
 
-Only a hint to the processor: no rule depends on it, nothing is written, and in plain Python or on a GPU it does nothing.
+Only a hint to the processor: no rule depends on it, nothing is written; in plain Python and on a GPU it does nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _hint(context: Any, array: Any, index: Any) -> Any:
     """llvm.prefetch of every cache line of array[index], for writing; on a GPU nothing."""
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if not isinstance(target, CPUContext):
+        if not issubclass(type(target), CPUContext):
             return target.get_dummy_value()
         kind = signature.args[0]
         view = target.make_array(kind)(target, builder, arguments[0])
@@ -53,7 +53,7 @@ def _nothing(table: Any, index: int) -> None:
 
 @rule
 def _hint_in_kernels(table: Any, index: int) -> None:
-    _hint(table, index)
+    _hint(table, index)  # type: ignore[call-arg]
 
 
 hint: Any = alternative(_hint_in_kernels, _nothing)
