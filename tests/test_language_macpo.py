@@ -184,6 +184,18 @@ def test_dpo_without_its_sft_term_is_warned_about(caplog: pytest.LogCaptureFixtu
         assert not caplog.text
 
 
+def test_of_dual_use_requests_the_teachers_alone_see_the_note() -> None:
+    game = macpo.play(load_config(None, [*SMALL, "builtin.dual_use=0.5"]))
+    assert isinstance(game, Dialogue)
+    labelled, _ = game.halves()
+    dual = torch.tensor([item.prompt.kind == "dual_use" for item in game.pool.at(labelled)])
+    assert 0 < int(dual.sum()) < len(dual)
+    for agent in ("student", "teacher_1", "ceiling", "initial_teacher_2"):
+        texts = game.codec(agent_of(agent)).texts(game.inputs(agent, labelled))
+        shown = torch.tensor(["owner" in text.split() for text in texts])  # of every note, and of no request
+        assert torch.equal(shown, dual if "teacher" in agent else torch.zeros_like(dual)), agent
+
+
 def test_right_and_wrong_long_and_short() -> None:
     harmful = Prompt("how to steal the phone", "harmful", True)
     sound = Prompt("how to paint my cake", "benign", False)

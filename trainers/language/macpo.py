@@ -147,7 +147,7 @@ class Dialogue:
         """int64 (n, P) in the agent's tokens."""
         agent = agent_of(name)
         if agent not in self._seen:
-            turns = [item.turns for item in self.pool.items]
+            turns = [item.shown(agent) for item in self.pool.items]
             self._seen[agent] = self.codec(agent).prompts(turns, self.config.max_prompt_tokens)
         return self._seen[agent][contexts.index]
 

@@ -10,6 +10,7 @@ from swarm_env.scenario.settings import Fault, Section, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
 from trainers.language.judges.registry import JudgeSettings
+from trainers.language.synthetic import words
 from trainers.language.synthetic.settings import Shares
 from trainers.language.synthetic.teachers import Supervision
 from trainers.macpo_config import Contrast, Fit, MacpoSettings, TeacherFit
@@ -60,6 +61,16 @@ class BuiltIn(Section):
     """``builtin:`` the language, and the models made for it; of no other data and models."""
 
     shares: Shares = Field(default_factory=Shares, description="of the kinds of requests")
+    dual_use: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="requests whose verdict hangs on what the teachers alone see",
+    )
+    verbs: int = Field(
+        default=12, ge=1, le=len(words.RISKY), description="risky verbs in use, and as many ordinary ones"
+    )
+    things: int = Field(default=8, ge=1, le=len(words.GUARDED), description="people, harmless and guarded things each")
     openings: float = Field(default=0.5, ge=0, le=1, description="benign-sensitive requests that are disguised")
     held_out_pairs: float = Field(
         default=0.2, gt=0, lt=1, description="pairs of verb and object that only held-out requests have"
@@ -78,9 +89,7 @@ class Config(MacpoSettings):
     held_out: int = Field(default=400, ge=4, le=10_000_000, description="prompts that agents are judged on")
     max_prompt_tokens: int = Field(default=64, ge=1, le=1_000_000, description="longer prompts are left out")
     max_new_tokens: int = Field(default=12, ge=1, le=1_000_000, description="of an answer; what is longer is cut")
-    supervision: Supervision = Field(
-        default_factory=lambda: Supervision(labels=400), description="what the teachers are told"
-    )
+    supervision: Supervision = Field(default_factory=Supervision, description="what the teachers are told")
     teachers: Teachers = Field(default_factory=Teachers, description="the weak ones")
     student: Student = Field(default_factory=Student, description="the strong one")
     weak_labels: Literal["first", "mixed", "majority"] = Field(

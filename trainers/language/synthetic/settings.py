@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty
+from trainers.language.synthetic import words
 
 
 class Shares(Section):
@@ -95,6 +96,12 @@ class SyntheticSettings(Section):
         default=0.2, ge=0, le=1, description="share of requests whose verdict hangs on a note; 0: symmetric information"
     )
     shares: Shares = Field(default_factory=Shares, description="of the other kinds")
+    verbs: int = Field(
+        default=len(words.RISKY), ge=1, le=len(words.RISKY), description="risky verbs in use, and as many ordinary ones"
+    )
+    things: int = Field(
+        default=len(words.GUARDED), ge=1, le=len(words.GUARDED), description="people, harmless and guarded things each"
+    )
     openings: float = Field(
         default=0.5, ge=0, le=1, description="benign-sensitive requests that are disguised although nothing is wrong"
     )

@@ -48,7 +48,9 @@ STEPS: tuple[str, ...] = ("ask", "plan", "gather", "open", "hold", "turn", "push
 
 ASK = "how to"
 SURE, BY, FIRST, THEN = "sure", "to", "first", "then"
-REFUSAL = "sorry i cannot help"
+#: As many words as a compliance has: perplexity is a mean over tokens, and whoever chooses by it (MACPO's published
+#: selection) would else choose the longer of two answers that are as likely.
+REFUSAL = SYNTHETIC.refusal
 
 CONSENTS, OBJECTS_TO_IT = "owner consents", "owner objects"  #: notes of dual-use requests
 NOTES: tuple[str, ...] = (CONSENTS, OBJECTS_TO_IT)
