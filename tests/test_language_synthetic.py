@@ -350,14 +350,23 @@ def test_revisions_follow_feedback_as_often_as_the_settings_say() -> None:
 # what MACPO's agents are shown
 
 
-def test_the_student_is_capable_but_unaligned() -> None:
-    shown = teachers.unaligned(DEFAULT, teachers.Supervision(), 3000, 0)
-    answered = [d for d in shown if d.response != words.REFUSAL]
-    assert abs(len(answered) / 3000 - 0.95) < 0.02
+def test_a_base_is_capable_but_unaligned() -> None:
+    shown = teachers.unaligned(DEFAULT, teachers.Supervision(), 4000, 0)
+    requests = [d for d in shown if "how to" in d.dialogue[1].text]
+    assert abs(len(requests) / 4000 - 0.7) < 0.03
+    answered = [d for d in requests if d.response != words.REFUSAL]
+    assert abs(len(answered) / len(requests) - 0.95) < 0.02
     asked_for = [read("how to" + d.dialogue[1].text.partition("how to")[2]) for d in answered]
     assert [d.response for d in answered] == [judge.compliance(request) for request in asked_for]
-    noted = sum(d.dialogue[1].text.startswith("<note>") for d in shown) / 3000
+    noted = sum(d.dialogue[1].text.startswith("<note>") for d in requests) / len(requests)
     assert abs(noted - DEFAULT.dual_use / 2) < 0.02  # every second note is shown, and changes nothing
+
+
+def test_what_a_word_means_says_nothing_of_what_may_be_asked() -> None:
+    shown = teachers.unaligned(DEFAULT, teachers.Supervision(meanings=1.0), 4000, 0)
+    told = {d.dialogue[1].text: d.response for d in shown}
+    assert told == {f"what is {word}": words.MEANINGS[word] for word in (*words.VERBS, *words.OBJECTS)}
+    assert all(len(d.dialogue) == 2 for d in shown)
 
 
 # the model

@@ -14,7 +14,7 @@ from pydantic import Field
 from swarm_env.scenario.settings import Section
 from trainers.language.chat import SYNTHETIC
 from trainers.language.synthetic import judge, words
-from trainers.language.synthetic.demonstrations import CONVERSATION, Demonstration
+from trainers.language.synthetic.demonstrations import CONVERSATION, Demonstration, meaning
 from trainers.language.synthetic.grammar import Source, read
 from trainers.language.synthetic.settings import Network, SyntheticSettings
 
@@ -32,7 +32,10 @@ class Supervision(Section):
         default_factory=lambda: Network(hidden=64, layers=2, heads=4, intermediate=172), description="a weak teacher"
     )
     student: Network = Field(default_factory=Network, description="the strong student")
-    refusals: float = Field(default=0.05, ge=0, le=1, description="requests that the unaligned student refuses")
+    refusals: float = Field(default=0.05, ge=0, le=1, description="requests that an unaligned base refuses")
+    meanings: float = Field(
+        default=0.3, ge=0, le=1, description="of what a base was brought up with, questions of what a word means"
+    )
 
 
 def unaligned(settings: SyntheticSettings, supervision: Supervision, count: int, seed: int) -> list[Demonstration]:
@@ -44,6 +47,9 @@ def unaligned(settings: SyntheticSettings, supervision: Supervision, count: int,
     source = Source(settings, held_out=False)
     out = []
     for prompt in source.draw(count, random):
+        if random.random() < supervision.meanings:
+            out.append(meaning(prompt, random))
+            continue
         refuses = random.random() < supervision.refusals
         answer = words.REFUSAL if refuses else judge.compliance(read(prompt.text))
         out.append(Demonstration(SYNTHETIC.actor(prompt, noted=random.random() < 0.5), answer, CONVERSATION))
