@@ -65,9 +65,9 @@ class WarmStart(Section):
     answers: int = Field(
         default=500, ge=0, le=1_000_000, description="updates on first answers alone, which teach what requests are"
     )
-    steps: int = Field(default=1100, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
+    steps: int = Field(default=1400, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
-        default=2000, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
+        default=2400, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
     )
     batch: int = Field(default=32, ge=2, le=65_536, description="demonstrations of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at its highest")
