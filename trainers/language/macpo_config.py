@@ -54,7 +54,7 @@ class LanguageContrast(Contrast):
         description="policy that DPO compares with: the base, adapters off (released code); of round 0; of the round "
         "before (paper)",
     )
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
 
 class BuiltIn(Section):

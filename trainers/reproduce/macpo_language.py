@@ -23,6 +23,7 @@ from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = ROOT / "research" / "notes" / "macpo_language_results.md"
 
+OTHERS = "selection=other_teachers"  #: beyond the paper: the answer that the other teachers find the likeliest
 #: Settings by name and what they change in configs/macpo_language.yaml. `default` changes nothing.
 SETTINGS: dict[str, tuple[str, ...]] = {
     "default": (),
@@ -33,9 +34,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "K = 1": ("teachers.count=1",),
     "DPO alone": ("contrast.gamma=0",),
     "majority": ("selection=majority",),
-    "other teachers": ("selection=other_teachers",),
-    "reference previous": ("contrast.reference=previous",),
+    "other teachers": (OTHERS,),
+    "other teachers, no hard negatives": (OTHERS, "hard_negatives=false"),
+    "other teachers, frozen teachers": (OTHERS, "iterate_teachers=false"),
     "labels of teacher 1": ("weak_labels=first",),
+    "fresh contexts": ("fresh_contexts=true",),
 }
 #: Settings that are run among dual-use requests, too, whose verdict hangs on what the teachers alone see.
 ASYMMETRIC = ("default", "majority", "other teachers", "no mutual positives")
