@@ -145,3 +145,8 @@ def _asked(record: Prompt | Preference) -> Asked:
 def is_built_in(config: Config) -> bool:
     """Whether models are made here."""
     return config.model.path == BUILTIN
+
+
+def speaks_built_in(config: Config) -> bool:
+    """Whether requests are those of the built-in language, whoever answers them."""
+    return not config.data.train
