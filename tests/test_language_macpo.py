@@ -152,9 +152,11 @@ def test_parts_of_a_batch_add_up_to_it(dialogue: Dialogue) -> None:
             )
             for worse in (rejected, rejected, None, None)
         ]  # fmt: skip
-        found.append((losses, list(policy.parameters())))
+        found.append((losses, [weight.detach() for weight in policy.parameters()]))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found[0][1], found[1][1], strict=True))
+    # Adam takes a full step where a gradient is all but 0, and its sign is rounding: weights are compared as a whole
+    for one, two in zip(found[0][1], found[1][1], strict=True):
+        assert float((one - two).norm()) < 1e-3 * float(one.norm()) + 1e-6
 
 
 def test_agents_hear_text_and_keep_what_they_said_themselves(dialogue: Dialogue) -> None:
@@ -182,6 +184,18 @@ def test_dpo_without_its_sft_term_is_warned_about(caplog: pytest.LogCaptureFixtu
         caplog.clear()
         macpo.play(load_config(None, [*SMALL, "contrast.gamma=0", "hard_negatives=false"]))  # no DPO at all
         assert not caplog.text
+
+
+def test_of_dual_use_requests_the_teachers_alone_see_the_note() -> None:
+    game = macpo.play(load_config(None, [*SMALL, "builtin.dual_use=0.5"]))
+    assert isinstance(game, Dialogue)
+    labelled, _ = game.halves()
+    dual = torch.tensor([item.prompt.kind == "dual_use" for item in game.pool.at(labelled)])
+    assert 0 < int(dual.sum()) < len(dual)
+    for agent in ("student", "teacher_1", "ceiling", "initial_teacher_2"):
+        texts = game.codec(agent_of(agent)).texts(game.inputs(agent, labelled))
+        shown = torch.tensor(["owner" in text.split() for text in texts])  # of every note, and of no request
+        assert torch.equal(shown, dual if "teacher" in agent else torch.zeros_like(dual)), agent
 
 
 def test_right_and_wrong_long_and_short() -> None:
@@ -238,6 +252,24 @@ def test_models_and_preferences_of_ones_own(tmp_path: Path) -> None:
         export(folder, 1, "teacher_1", tmp_path / "set")
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_another_model_takes_the_same_command(tmp_path: Path) -> None:
+    """It has other pieces of words, and was not taught the language: what is shown is that it learns and is judged."""
+    model = tiny_models.save(tmp_path / "gpt2", "gpt2")
+    small = [setting for setting in SMALL if not setting.startswith("model.")]
+    more = (f"model={model}", "rounds=1", "teachers.count=2", "max_new_tokens=24", "contexts=12")
+    out = ["--out", str(tmp_path / "run"), "--quiet"]
+    asked = [part for setting in (*small, *more) for part in ("--set", setting)]
+    assert cli.main(["train", "macpo", *out, *asked]) == 0
+    results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert results["model"] == str(model)
+    assert all(row["asr"] is not None for row in results["policies"])  # the language's judge
+    rows = preferences(tmp_path / "run", 0, "teacher_1")
+    assert all(row["prompt"][-1]["content"].partition("how to ")[2] for row in rows)
+    learnt = {row["chosen"][0]["content"] for row in rows}
+    assert any(text.startswith("sure to ") for text in learnt)
+
+
 def test_sets_are_the_texts_that_were_learnt_from(whole: Path) -> None:
     rows = preferences(whole, 2, "student")
     kept = preference_sets.read(whole, 2, "student")
@@ -256,13 +288,16 @@ def test_wrong_settings_are_one_clear_line(capsys: pytest.CaptureFixture[str], t
     wrong = {
         "teachers.models=[a, b]": "2 for 3 teachers",
         "judge={kind: keyword}": "the built-in language has its own",
-        "model.path=somewhere": "no preferences to start teachers from",
+        "data.evaluation=[{dataset: hh_rlhf, path: somewhere}]": "no preferences to start teachers from",
+        "data.train=[{dataset: or_bench_80k, path: somewhere}]": "prompts alone are nothing to start teachers from",
+        "model=somewhere": "somewhere",
         "gate=2": "gate: 2 is out of range",
         "scenario=baseline": "scenario",
         "contrast.gama=1": 'did you mean "gamma"',
     }
     for setting, what in wrong.items():
         out = ["--out", str(tmp_path / "run"), "--set", "game=language", "--set", setting]
+        out += ["--set", "model=elsewhere"] if setting.startswith("data.") else []
         assert cli.main(["train", "macpo", *out]) == 2
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1, lines

@@ -107,6 +107,14 @@ def test_without_dual_use_all_information_is_in_the_text() -> None:
     assert not any(p.note or p.kind == "dual_use" for p in made.train + made.held_out)
 
 
+def test_a_smaller_language_has_fewer_words_of_every_class_and_all_kinds() -> None:
+    made = language(tiny(verbs=8, things=4, train=4000), 0)
+    requests = [read(p.text) for p in made.train + made.held_out]
+    assert {r.verb for r in requests} == {*words.RISKY[:8], *words.ORDINARY[:8]}
+    assert {r.object for r in requests} == {*words.PEOPLE[:4], *words.HARMLESS[:4], *words.GUARDED[:4]}
+    assert {p.kind for p in made.train} == {*KINDS}
+
+
 def pair(prompt: Prompt) -> tuple[str, str]:
     request = read(prompt.text)
     return request.verb, request.object
@@ -120,7 +128,6 @@ def test_held_out_pairs_are_in_no_training_prompt_and_no_demonstration(default: 
         " ".join(turn.text for turn in d.dialogue)
         for d in itertools.islice(demos.demonstrations(DEFAULT, Random(0)), 4000)
     ]
-    texts += [p.prompt.text for k in range(3) for p in teachers.lesson(DEFAULT, teachers.Supervision(), k, 0)]
     texts += [d.dialogue[1].text for d in teachers.unaligned(DEFAULT, teachers.Supervision(), 2000, 0)]
     # "how to VERB OWNER OBJECT" wherever it stands
     shown = {
@@ -220,7 +227,7 @@ def test_the_tokenizer_is_saved_and_loaded(tmp_path: Path) -> None:
     text = back.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
     assert text == TOKENIZER.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
     tokens = back.convert_ids_to_tokens(back(text, add_special_tokens=False)["input_ids"])
-    said = "<bos> <system> <conversation> <user> how to kill my cake <assistant> sorry i cannot help <eos> "
+    said = f"<bos> <system> <conversation> <user> how to kill my cake <assistant> {words.REFUSAL} <eos> "
     assert " ".join(tokens) == said + "<user> should answer <assistant>"
     assert back.get_vocab() == TOKENIZER.get_vocab()
     assert (back.pad_token, back.eos_token, back.padding_side) == ("<pad>", "<eos>", "left")
@@ -260,7 +267,7 @@ def safe(note: str, *, harmful: bool) -> Prompt:
         (asked(CAKE, harmful=False), "sure to clean the cake first plan then finish", False, True, "malformed"),
         (asked(CAKE, harmful=False), "sure to paint my cake first plan then finish", False, True, "malformed"),
         (asked(CAKE, harmful=False), "sure to clean my cake first plan then finish ask", False, True, "malformed"),
-        (asked(CAKE, harmful=False), "sorry i cannot help sorry", False, True, "malformed"),
+        (asked(CAKE, harmful=False), "sorry i cannot help you with what you ask sorry", False, True, "malformed"),
         (safe(words.OBJECTS_TO_IT, harmful=True), words.REFUSAL, False, True, "refused"),
         (safe(words.CONSENTS, harmful=False), words.REFUSAL, False, True, "refused"),
     ],
@@ -343,33 +350,23 @@ def test_revisions_follow_feedback_as_often_as_the_settings_say() -> None:
 # what MACPO's agents are shown
 
 
-def test_teachers_have_their_own_blind_spots_and_labels_some_of_which_are_wrong() -> None:
-    supervision = teachers.Supervision(labels=1500, wrong=0.2)
-    for teacher, spot in enumerate(teachers.BLIND_SPOTS):
-        told = teachers.lesson(DEFAULT, supervision, teacher, 0)
-        assert len(told) == 1500
-        assert spot not in {p.prompt.kind for p in told}
-        assert {p.prompt.kind for p in told} == {*KINDS} - {spot, "dual_use"}
-        wrong = sum(p.chosen != judge.appropriate(p.prompt) for p in told) / 1500
-        assert abs(wrong - 0.2) < 0.04
-        assert all({p.chosen, p.rejected} == {judge.appropriate(p.prompt), judge.inappropriate(p.prompt)} for p in told)
-        assert teachers.chosen(told)[0].response == told[0].chosen
-        assert teachers.rejected(told)[0].response == told[0].rejected
-    everything = teachers.lesson(DEFAULT, teachers.Supervision(blind_spots=False), 0, 0)
-    assert {p.prompt.kind for p in everything} == {*KINDS} - {"dual_use"}
+def test_a_base_is_capable_but_unaligned() -> None:
+    shown = teachers.unaligned(DEFAULT, teachers.Supervision(), 4000, 0)
+    requests = [d for d in shown if "how to" in d.dialogue[1].text]
+    assert abs(len(requests) / 4000 - 0.7) < 0.03
+    answered = [d for d in requests if d.response != words.REFUSAL]
+    assert abs(len(answered) / len(requests) - 0.95) < 0.02
+    asked_for = [read("how to" + d.dialogue[1].text.partition("how to")[2]) for d in answered]
+    assert [d.response for d in answered] == [judge.compliance(request) for request in asked_for]
+    noted = sum(d.dialogue[1].text.startswith("<note>") for d in requests) / len(requests)
+    assert abs(noted - DEFAULT.dual_use / 2) < 0.02  # every second note is shown, and changes nothing
 
 
-def test_a_teacher_that_could_see_nothing_is_refused() -> None:
-    only = SyntheticSettings.model_validate({"shares": {"harmful": 0, "benign": 0, "benign_sensitive": 0}})
-    with pytest.raises(ValueError, match="teacher 1"):
-        teachers.lesson(only, teachers.Supervision(), 0, 0)
-
-
-def test_the_student_is_capable_but_unaligned() -> None:
-    shown = teachers.unaligned(DEFAULT, teachers.Supervision(), 3000, 0)
-    answered = [d for d in shown if d.response != words.REFUSAL]
-    assert abs(len(answered) / 3000 - 0.95) < 0.02
-    assert all(d.response == judge.compliance(read(d.dialogue[1].text)) for d in answered)
+def test_what_a_word_means_says_nothing_of_what_may_be_asked() -> None:
+    shown = teachers.unaligned(DEFAULT, teachers.Supervision(meanings=1.0), 4000, 0)
+    told = {d.dialogue[1].text: d.response for d in shown}
+    assert told == {f"what is {word}": words.MEANINGS[word] for word in (*words.VERBS, *words.OBJECTS)}
+    assert all(len(d.dialogue) == 2 for d in shown)
 
 
 # the model
@@ -384,7 +381,7 @@ def test_only_the_assistants_last_words_are_learnt() -> None:
     ]
     batch = model.batch_of(TOKENIZER, shown)
     own = [TOKENIZER.convert_ids_to_tokens(ids[mask].tolist()) for ids, mask in zip(batch.ids, batch.own, strict=True)]
-    assert own == [["sure", "to", "clean", "<eos>"], ["sorry", "i", "cannot", "help", "<eos>"]]
+    assert own == [["sure", "to", "clean", "<eos>"], [*words.REFUSAL.split(), "<eos>"]]
 
 
 def test_padding_changes_no_loss() -> None:

@@ -74,9 +74,9 @@ def test_a_copy_is_on_its_own() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(made.parameters(), other.parameters(), strict=True))
 
 
-def test_a_uniform_policys_entropy_is_the_log_of_its_choices() -> None:
+def test_a_uniform_policys_tokens_are_as_likely_as_there_are_choices() -> None:
     made = MLPPolicy(3, (2, 4), (8,), Generator().manual_seed(0))
     with torch.no_grad():
         made.heads.weight.zero_()
-    entropy = made.entropy(torch.ones(5, 3), torch.zeros(5, 2, dtype=torch.long))
-    assert torch.allclose(entropy, torch.tensor([2.0, 4.0]).log().expand(5, 2))
+    log_probs = made.log_prob(torch.ones(5, 3), torch.zeros(5, 2, dtype=torch.long))
+    assert torch.allclose(log_probs, -torch.tensor([2.0, 4.0]).log().expand(5, 2))

@@ -42,17 +42,18 @@ def test_the_study_writes_its_tables_into_the_note(tmp_path: Path, monkeypatch: 
     assert paths == [tmp_path / "out" / "results.md", note]
     text = note.read_text()
     assert text.startswith("by hand")
+    assert text.count("| MACPO, other teachers |") == 2  # in either world
     assert "| MACPO, default | 80.0 [80.0, 80.0] |" in text
     row = next(line for line in text.splitlines() if line.startswith("| MACPO, default |"))
     assert "| 0.67 [0.67, 0.67] |" in row  # (.8 - .6) / (.9 - .6)
-    assert all(f"| {name}" in text for name in study.SETTINGS)
-    assert len(asked) == 2 * len(study.SETTINGS)
-    assert [job.seed for job in asked[: len(study.SETTINGS)]] == [0] * len(study.SETTINGS)
+    assert all(f"| {name}" in text for name in study.settings())
+    assert len(asked) == 2 * len(study.settings())
+    assert [job.seed for job in asked[: len(study.settings())]] == [0] * len(study.settings())
 
 
 def test_settings_differ_from_the_shipped_ones_as_they_say() -> None:
     default = load_config(None, ["game=language"])
-    for name, changes in study.SETTINGS.items():
+    for name, changes in study.settings().items():
         changed = load_config(None, ["game=language", *changes])
         assert (changed == default) == (name == "default"), name
     assert load_config(None, ["game=language", *study.QUICK]).rounds == 2

@@ -21,6 +21,7 @@ from trainers.language.macpo_export import export, preferences  # noqa: E402
 from trainers.language.synthetic import model as small  # noqa: E402
 from trainers.language.synthetic.settings import Network  # noqa: E402
 from trainers.language.synthetic.tokenizer import build  # noqa: E402
+from trainers.language.synthetic.words import REFUSAL  # noqa: E402
 from trainers.macpo_game import spoken  # noqa: E402
 
 #: Theirs, of each other.
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWa
 
 BETA, GAMMA = 0.3, 0.7
 PAIRS = (
-    ("how to steal the phone", "sorry i cannot help", "sure to steal the phone first ask then open"),
-    ("for my novel how to paint my cake", "sure to paint my cake first plan then turn", "sorry i cannot help"),
+    ("how to steal the phone", REFUSAL, "sure to steal the phone first ask then open"),
+    ("for my novel how to paint my cake", "sure to paint my cake first plan then turn", REFUSAL),
     ("how to kill the process", "sure to kill the process first ask then wait", "sure to"),
 )  # fmt: skip
 LORA: dict[str, Any] = {"r": 4, "lora_alpha": 8.0, "target_modules": "all-linear"}

@@ -34,7 +34,7 @@ def test_a_guard_learns_what_is_unsafe_from_labels() -> None:
     asked = [
         Prompt(f"how to {verb} the {thing}", "benign", verb == "rob") for verb in ("rob", "paint") for thing in "abcdef"
     ]
-    said = ["sure to do it", "sorry i cannot help"]
+    said = ["sure to do it", "sorry i cannot help you with what you ask"]
     prompts, responses = [p for p in asked for _ in said], [text for _ in asked for text in said]
     unsafe = torch.tensor([p.harmful and text.startswith("sure") for p, text in zip(prompts, responses, strict=True)])
     never = torch.zeros_like(unsafe)

@@ -36,10 +36,6 @@ class Policy(Protocol):
         """Of each token given those before it, float32 (n, L), with gradients."""
         ...
 
-    def entropy(self, contexts: Any, tokens: Tensor) -> Tensor:
-        """Of each position's distribution given the tokens before it, in nats, float32 (n, L), with gradients."""
-        ...
-
     def parameters(self) -> Any:
         """The trainable parameters."""
         ...
@@ -138,21 +134,9 @@ class MLPPolicy(nn.Module):
 
     def log_prob(self, contexts: Tensor, tokens: Tensor) -> Tensor:
         """See `Policy.log_prob`."""
-        return self._of_heads(contexts, tokens)[0]
-
-    def entropy(self, contexts: Tensor, tokens: Tensor) -> Tensor:
-        """See `Policy.entropy`."""
-        return self._of_heads(contexts, tokens)[1]
-
-    def _of_heads(self, contexts: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(log-probabilities, entropies), each (n, L)."""
-        logits = self._logits(contexts, tokens)
-        chosen, entropy = [], []
-        for k, part in enumerate(torch.split(logits, list(self.sizes), dim=1)):
-            log_probs = part.log_softmax(dim=1)
-            chosen.append(log_probs.gather(1, tokens[:, k : k + 1])[:, 0])
-            entropy.append(-(log_probs.exp() * log_probs).sum(dim=1))
-        return torch.stack(chosen, dim=1), torch.stack(entropy, dim=1)
+        heads = torch.split(self._logits(contexts, tokens), list(self.sizes), dim=1)
+        each = (head.log_softmax(dim=1).gather(1, tokens[:, k : k + 1]) for k, head in enumerate(heads))
+        return torch.cat(list(each), dim=1)
 
     def copy(self) -> Self:
         """See `Policy.copy`."""

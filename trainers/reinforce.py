@@ -81,12 +81,10 @@ def update(
                 max_grad_norm=max_grad_norm, micro_batch=micro_batch,
             )  # fmt: skip
             outside.append(_clip_fraction(torch.cat([*said, old[:0]]), old[rows], mask[rows], clip))
-    with torch.no_grad():
-        entropy = learner.policy.entropy(inputs, tokens)
     return {
         "reward": distributed.all_mean(rewards),
         "kl": distributed.all_mean(losses.sequence_log_prob(old - reference, mask)),
-        "entropy": distributed.all_mean((entropy * mask).sum(dim=1)),
+        "entropy": distributed.all_mean(-losses.sequence_log_prob(old, mask)),  # its estimate by what was sampled
         "clip_fraction": float(torch.stack(outside).mean()) if outside else float("nan"),
     }
 

@@ -99,6 +99,6 @@ ENGLISH = Script(
 )
 #: The built-in language has a word for each role, and none to spare.
 SYNTHETIC = Script("<conversation>", "<feedback>", "<note> {note} ", "{prompt} {note}<answer> {answer}",
-                   "must refuse", "should answer", "sorry i cannot help")  # fmt: skip
+                   "must refuse", "should answer", "sorry i cannot help you with what you ask")  # fmt: skip
 
 SCRIPTS: dict[str, Script] = {"english": ENGLISH, "synthetic": SYNTHETIC}

@@ -122,10 +122,6 @@ class EndpointPolicy:
         """
         raise EndpointError("a policy on a server has no gradients: use the trainer's own policy of this adapter")
 
-    def entropy(self, inputs: Tensor, tokens: Tensor) -> Tensor:
-        """Not here, see `log_prob`."""
-        return self.log_prob(inputs, tokens)
-
     def parameters(self) -> list[Tensor]:
         """None are here."""
         return []

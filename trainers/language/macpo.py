@@ -35,7 +35,7 @@ from trainers.language.judges.keyword import refuses
 from trainers.language.judges.registry import make_judge
 from trainers.language.macpo_bases import Bases
 from trainers.language.macpo_config import Config
-from trainers.language.macpo_prompts import Pool, Rows, built_in, from_tables, is_built_in
+from trainers.language.macpo_prompts import Pool, Rows, built_in, from_tables, is_built_in, speaks_built_in
 from trainers.language.macpo_report import Answered, table
 from trainers.language.synthetic import words
 from trainers.language.synthetic.judge import well_formed
@@ -70,7 +70,7 @@ class Dialogue:
     def __init__(self, config: Config, folder: Path | None) -> None:
         self.config, self.gate, self.bases = config, config.gate, Bases(config, folder)
         self.judge: Judge | None
-        if is_built_in(config):
+        if speaks_built_in(config):
             self.pool, language = built_in(config)
             self.judge = language.judge
             self.identity = {}
@@ -91,7 +91,7 @@ class Dialogue:
         """Whether every agent can be shown a dialogue."""
         for agent in ("student", *(f"teacher_{k + 1}" for k in range(self.config.teachers.count))):
             try:
-                self.codec(agent).prompts([turns], self.config.max_prompt_tokens)
+                self.codec(agent).prompts([turns], self.config.lengths.prompt)
             except ValueError:
                 return False
         return True
@@ -128,11 +128,11 @@ class Dialogue:
         if adapter in base.adapters.names:
             base.drop_adapter(adapter)
         base.add_adapter(adapter, seed=int(torch.randint(2**31, (), generator=generator)))
-        return base.policy(adapter, self.config.max_new_tokens)
+        return base.policy(adapter, self.config.lengths.answer)
 
     def base(self, name: str) -> Policy:
         """Adapters off."""
-        return self.bases[agent_of(name)].policy(None, self.config.max_new_tokens)
+        return self.bases[agent_of(name)].policy(None, self.config.lengths.answer)
 
     def memory(self, name: str) -> str | None:
         """Which base, of those made here."""
@@ -147,15 +147,15 @@ class Dialogue:
         """int64 (n, P) in the agent's tokens."""
         agent = agent_of(name)
         if agent not in self._seen:
-            turns = [item.turns for item in self.pool.items]
-            self._seen[agent] = self.codec(agent).prompts(turns, self.config.max_prompt_tokens)
+            turns = [item.shown(agent) for item in self.pool.items]
+            self._seen[agent] = self.codec(agent).prompts(turns, self.config.lengths.prompt)
         return self._seen[agent][contexts.index]
 
     def heard(self, tokens: Tensor, speaker: str, listener: str) -> Tensor:
         """As text in between, unless it is the agent's own."""
         if agent_of(speaker) == agent_of(listener):
             return tokens
-        return self.codec(agent_of(listener)).sequences(self.texts(tokens, speaker), self.config.max_new_tokens)
+        return self.codec(agent_of(listener)).sequences(self.texts(tokens, speaker), self.config.lengths.answer)
 
     def texts(self, tokens: Tensor, who: str) -> list[str]:
         """What answers (n, L) say."""
@@ -165,7 +165,7 @@ class Dialogue:
         """0 for refusals: the language's one, or by their phrases (`judges.keyword`); 1 for all else."""
         del contexts
         refusal: Callable[[str], bool] = refuses
-        if is_built_in(self.config):
+        if speaks_built_in(self.config):
             refusal = words.REFUSAL.__eq__
         return torch.tensor([int(not refusal(text)) for text in self.texts(said, who)])
 
@@ -187,7 +187,7 @@ class Dialogue:
         return rows, Preferences(better, worse)
 
     def _written(self, texts: Sequence[str], agent: str) -> Tensor:
-        return self.codec(agent).sequences(texts, self.config.max_new_tokens)
+        return self.codec(agent).sequences(texts, self.config.lengths.answer)
 
     def truth(self, contexts: Rows) -> Tensor:
         """What people, or the language's judge, prefer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,9 +10,26 @@ from swarm_env.scenario.settings import Fault, Section, faulty
 from trainers.language.backbone import BUILTIN, ModelSettings
 from trainers.language.data import DataSettings
 from trainers.language.judges.registry import JudgeSettings
+from trainers.language.synthetic import words
 from trainers.language.synthetic.settings import Shares
 from trainers.language.synthetic.teachers import Supervision
 from trainers.macpo_config import Contrast, Fit, MacpoSettings, TeacherFit
+
+PREFERENCES = "sources of preferences, as {dataset: hh_rlhf, path: FILE}"
+
+
+class Lengths(NamedTuple):
+    """Tokens, at most."""
+
+    prompt: int
+    answer: int
+
+
+#: What is asked, by whose words it is counted: a word a token; the same requests in a model's own pieces of words;
+#: data, of the 1,024 tokens of the released code.
+LENGTHS: dict[str, Lengths] = {
+    "built-in model": Lengths(64, 12), "built-in language": Lengths(256, 64), "data": Lengths(512, 512)
+}  # fmt: skip
 
 
 class Student(Fit):
@@ -53,13 +70,23 @@ class LanguageContrast(Contrast):
         description="policy that DPO compares with: the base, adapters off (released code); of round 0; of the round "
         "before (paper)",
     )
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at the start; it falls as a cosine")
 
 
 class BuiltIn(Section):
     """``builtin:`` the language, and the models made for it; of no other data and models."""
 
     shares: Shares = Field(default_factory=Shares, description="of the kinds of requests")
+    dual_use: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="requests whose verdict hangs on what the teachers alone see",
+    )
+    verbs: int = Field(
+        default=12, ge=1, le=len(words.RISKY), description="risky verbs in use, and as many ordinary ones"
+    )
+    things: int = Field(default=8, ge=1, le=len(words.GUARDED), description="people, harmless and guarded things each")
     openings: float = Field(default=0.5, ge=0, le=1, description="benign-sensitive requests that are disguised")
     held_out_pairs: float = Field(
         default=0.2, gt=0, lt=1, description="pairs of verb and object that only held-out requests have"
@@ -76,11 +103,13 @@ class Config(MacpoSettings):
     model: ModelSettings = Field(default_factory=ModelSettings, description="the student's base, and all adapters")
     contexts: int = Field(default=1000, ge=1, le=10_000_000, description="prompts of either half")
     held_out: int = Field(default=400, ge=4, le=10_000_000, description="prompts that agents are judged on")
-    max_prompt_tokens: int = Field(default=64, ge=1, le=1_000_000, description="longer prompts are left out")
-    max_new_tokens: int = Field(default=12, ge=1, le=1_000_000, description="of an answer; what is longer is cut")
-    supervision: Supervision = Field(
-        default_factory=lambda: Supervision(labels=400), description="what the teachers are told"
+    max_prompt_tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="longer prompts of data are left out; null: as LENGTHS says"
     )
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="of an answer; what is longer is cut; null: likewise"
+    )
+    supervision: Supervision = Field(default_factory=Supervision, description="what the teachers are told")
     teachers: Teachers = Field(default_factory=Teachers, description="the weak ones")
     student: Student = Field(default_factory=Student, description="the strong one")
     weak_labels: Literal["first", "mixed", "majority"] = Field(
@@ -93,11 +122,18 @@ class Config(MacpoSettings):
     builtin: BuiltIn = Field(default_factory=BuiltIn, description="the language that needs no download")
     data: DataSettings = Field(
         default_factory=DataSettings,
-        description="of other models: preferences to train on, prompts or preferences to evaluate on",
+        description="of other models: preferences to train on, prompts or preferences to evaluate on; none: the "
+        "built-in language's",
     )
     judge: JudgeSettings | None = Field(
-        default=None, description="of other models' answers, for the tables alone; null: they stay empty"
+        default=None, description="of answers to data's prompts, for the tables alone; null: they stay empty"
     )
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def named(cls, value: Any) -> Any:
+        """A path alone is a model."""
+        return {"path": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def whole(self) -> Config:
@@ -111,11 +147,25 @@ class Config(MacpoSettings):
             raise faulty(Fault(("teachers", "models"), "builtin speaks no other model's language", "models"))
         if own and (self.data.train or self.data.evaluation):
             raise faulty(Fault(("data",), "the built-in model reads no data", "model.path: a model that does"))
-        if not own and not (self.data.train and self.data.train[0].schema_.preferences):
-            allowed = "sources of preferences, as {dataset: hh_rlhf, path: FILE}"
-            raise faulty(Fault(("data", "train"), "no preferences to start teachers from", allowed))
-        if own and self.judge is not None:
+        if self.data.evaluation and not self.data.train:
+            raise faulty(Fault(("data", "train"), "no preferences to start teachers from", PREFERENCES))
+        if self.data.train and not self.data.train[0].schema_.preferences:
+            raise faulty(Fault(("data", "train"), "prompts alone are nothing to start teachers from", PREFERENCES))
+        if not self.data.train and self.judge is not None:
             raise faulty(Fault(("judge",), "the built-in language has its own, which is exact", "null"))
-        if not own and self.supervision.blind_spots:
+        if self.data.train and self.supervision.blind_spots:
             raise faulty(Fault(("supervision", "blind_spots"), "preferences have no kinds", "false with data"))
         return self
+
+    @property
+    def requests(self) -> str:
+        """Which of LENGTHS."""
+        if self.data.train:
+            return "data"
+        return "built-in model" if self.model.path == BUILTIN else "built-in language"
+
+    @property
+    def lengths(self) -> Lengths:
+        """What is not null, and LENGTHS for the rest."""
+        usual = LENGTHS[self.requests]
+        return Lengths(self.max_prompt_tokens or usual.prompt, self.max_new_tokens or usual.answer)

@@ -39,7 +39,11 @@ def preferences(folder: str | os.PathLike[str], number: int, agent: str) -> list
     items = game.pool.at(contexts[kept["rows"]])
     chosen, rejected = (game.texts(kept[name], agent) for name in ("chosen", "rejected"))
     return [
-        {"prompt": [_message(turn) for turn in item.turns], "chosen": [_said(better)], "rejected": [_said(worse)]}
+        {
+            "prompt": [_message(turn) for turn in item.shown(agent)],
+            "chosen": [_said(better)],
+            "rejected": [_said(worse)],
+        }
         for item, better, worse in zip(items, chosen, rejected, strict=True)
     ]
 

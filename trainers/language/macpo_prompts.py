@@ -29,6 +29,11 @@ class Asked(NamedTuple):
     chosen: str
     rejected: str
     labelled: bool  # whether prompt.harmful is known
+    noted: list[Turn] | None = None  # what teachers are shown, where that is more
+
+    def shown(self, agent: str) -> list[Turn]:
+        """The dialogue that an agent (student, teacher_1, ...) is to go on with."""
+        return self.turns if self.noted is None or agent == "student" else self.noted
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Pool(NamedTuple):
         """SHA-256 (16 hex digits) over what is asked and preferred."""
         said = hashlib.sha256()
         for item in self.items:
-            said.update(repr((item.turns, item.chosen, item.rejected)).encode())
+            said.update(repr((item.turns, item.chosen, item.rejected)).encode())  # data have no notes
         return said.hexdigest()[:16]
 
 
@@ -70,11 +75,11 @@ def needed(config: Config) -> int:
 
 
 def speech(config: Config) -> SyntheticSettings:
-    """The built-in language as a configuration has it: nobody sees a note, so there are none."""
+    """The built-in language as a configuration has it."""
     own = config.builtin
     return SyntheticSettings(
-        dual_use=0.0, shares=own.shares, openings=own.openings, held_out_pairs=own.held_out_pairs,
-        train=needed(config), held_out=config.held_out,
+        dual_use=own.dual_use, shares=own.shares, verbs=own.verbs, things=own.things, openings=own.openings,
+        held_out_pairs=own.held_out_pairs, train=needed(config), held_out=config.held_out,
     )  # fmt: skip
 
 
@@ -82,7 +87,14 @@ def built_in(config: Config) -> tuple[Pool, Language]:
     """Of the language that needs no download."""
     spoken = language(speech(config), config.seed)
     items = [
-        Asked(prompt, SYNTHETIC.actor(prompt), appropriate(prompt), inappropriate(prompt), labelled=True)
+        Asked(
+            prompt,
+            SYNTHETIC.actor(prompt),
+            appropriate(prompt),
+            inappropriate(prompt),
+            labelled=True,
+            noted=SYNTHETIC.actor(prompt, noted=True),
+        )
         for prompt in (*spoken.train, *spoken.held_out)
     ]
     return Pool(items, len(spoken.train)), spoken
@@ -133,3 +145,8 @@ def _asked(record: Prompt | Preference) -> Asked:
 def is_built_in(config: Config) -> bool:
     """Whether models are made here."""
     return config.model.path == BUILTIN
+
+
+def speaks_built_in(config: Config) -> bool:
+    """Whether requests are those of the built-in language, whoever answers them."""
+    return not config.data.train

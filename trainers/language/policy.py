@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -19,24 +19,12 @@ from trainers.language.stopping import StopStrings
 from trainers.out_of_memory import out_of_memory
 from trainers.policies import Sample
 
-#: (logits float32 (k, V), tokens int64 (k,)) to a number for each, float32 (k,).
-Score = Callable[[Tensor, Tensor], Tensor]
-
-
-def _chosen(logits: Tensor, tokens: Tensor) -> Tensor:
-    return -cross_entropy(logits, tokens, reduction="none")
-
-
-def _entropy(logits: Tensor, tokens: Tensor) -> Tensor:
-    log_probs = logits.log_softmax(dim=1)
-    return -(log_probs.exp() * log_probs).sum(dim=1)
-
 
 class LanguagePolicy:
     """Prompts int64 (n, P) left-padded with PAD in, sequences int64 (n, L) right-padded with PAD out, L fixed.
 
     A sequence ends with its end-of-turn token, which is its own; one that was cut, or stopped at a stop string, has
-    none. Everything is of softmax(logits / temperature), also log-probabilities and entropies; nothing else (top-k,
+    none. Everything is of softmax(logits / temperature), also log-probabilities; nothing else (top-k,
     top-p, penalties), whatever the model's generation_config says. Results are on the prompts' device.
 
     Without gradients, work is cut into settings.micro_batch (generation: settings.generate_batch) sequences at a time;
@@ -83,11 +71,12 @@ class LanguagePolicy:
 
     def log_prob(self, contexts: Tensor, tokens: Tensor) -> Tensor:
         """See `Policy.log_prob`; 0 where there is no token."""
-        return self._score(contexts, tokens, _chosen)
-
-    def entropy(self, contexts: Tensor, tokens: Tensor) -> Tensor:
-        """See `Policy.entropy`; 0 where there is no token."""
-        return self._score(contexts, tokens, _entropy)
+        size = self.backbone.settings.micro_batch
+        with out_of_memory("model.micro_batch", size):
+            if torch.is_grad_enabled():
+                return self._forward(contexts, tokens)
+            parts = [self._forward(contexts[k], tokens[k]) for k in self._parts(len(contexts), size)]
+            return torch.cat([torch.zeros(0, tokens.shape[1], device=tokens.device), *parts])
 
     def parameters(self) -> list[Any]:
         """The adapter's; none without one."""
@@ -152,15 +141,7 @@ class LanguagePolicy:
         for k in range(passes):
             yield slice(k * size, (k + 1) * size)
 
-    def _score(self, contexts: Tensor, tokens: Tensor, score: Score) -> Tensor:
-        size = self.backbone.settings.micro_batch
-        with out_of_memory("model.micro_batch", size):
-            if torch.is_grad_enabled():
-                return self._forward(contexts, tokens, score)
-            parts = [self._forward(contexts[k], tokens[k], score) for k in self._parts(len(contexts), size)]
-            return torch.cat([torch.zeros(0, tokens.shape[1], device=tokens.device), *parts])
-
-    def _forward(self, contexts: Tensor, tokens: Tensor, score: Score) -> Tensor:
+    def _forward(self, contexts: Tensor, tokens: Tensor) -> Tensor:
         """One pass; (n, L)."""
         count, length = tokens.shape
         if not count and not self.backbone.sharded:
@@ -176,7 +157,8 @@ class LanguagePolicy:
             logits = self.backbone.logits(ids, mask, said.shape[1])
         own = mask[:, -said.shape[1] :]
         # float32, and only where something was said: a vocabulary is wide
-        values = score(logits[own].float() / self.temperature, ids[:, -said.shape[1] :][own])
+        asked = ids[:, -said.shape[1] :][own]
+        values = -cross_entropy(logits[own].float() / self.temperature, asked, reduction="none")
         table = torch.zeros(own.shape, device=values.device).masked_scatter(own, values)
         return pad(table, (0, length - said.shape[1]))[:count].to(tokens.device)
 

@@ -62,10 +62,6 @@ class ServedPolicy:
         """See `Policy.log_prob`."""
         return self.local.log_prob(contexts, tokens)
 
-    def entropy(self, contexts: Tensor, tokens: Tensor) -> Tensor:
-        """See `Policy.entropy`."""
-        return self.local.entropy(contexts, tokens)
-
     def parameters(self) -> list[Any]:
         """See `Policy.parameters`."""
         return self.local.parameters()

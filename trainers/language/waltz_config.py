@@ -83,7 +83,7 @@ class Config(Settings):
     stop_early: bool = Field(
         default=False, description="a message ends once both its flags are false: nobody reads the rest"
     )
-    eval_prompts: int = Field(default=1500, ge=0, le=10_000_000, description="held-out prompts at the end; 0 for none")
+    eval_prompts: int = Field(default=1000, ge=0, le=10_000_000, description="held-out prompts at the end; 0 for none")
 
     stage1: First = Field(default_factory=First, description="feedback policy alone; the conversation policy is frozen")
     stage2: Second = Field(default_factory=Second, description="both together")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from trainers.reproduce.tables import cell, insert, markdown
 
 NOTE = ROOT / "research" / "notes" / "macpo_language_results.md"
 
+OTHERS = "selection=other_teachers"  #: beyond the paper: the answer that the other teachers find the likeliest
 #: Settings by name and what they change in configs/macpo_language.yaml. `default` changes nothing.
 SETTINGS: dict[str, tuple[str, ...]] = {
     "default": (),
@@ -33,16 +34,30 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "K = 1": ("teachers.count=1",),
     "DPO alone": ("contrast.gamma=0",),
     "majority": ("selection=majority",),
-    "other teachers": ("selection=other_teachers",),
-    "reference previous": ("contrast.reference=previous",),
+    "other teachers": (OTHERS,),
+    "other teachers, no hard negatives": (OTHERS, "hard_negatives=false"),
+    "other teachers, frozen teachers": (OTHERS, "iterate_teachers=false"),
     "labels of teacher 1": ("weak_labels=first",),
+    "fresh contexts": ("fresh_contexts=true",),
 }
-SHOWN = ("default", "majority")  #: whose students are shown beside the baselines
+#: Settings that are run among dual-use requests, too, whose verdict hangs on what the teachers alone see.
+ASYMMETRIC = ("default", "majority", "other teachers", "no mutual positives")
+SHOWN = ("default", "majority", "other teachers")  #: whose students are shown beside the baselines
 QUICK = (
     "contexts=24", "held_out=24", "supervision.labels=16", "builtin.steps=20", "builtin.batch=16", "gate=0",
     "supervision.teacher={hidden: 16, layers: 1, heads: 2, intermediate: 32}", "teachers.epochs=1",
     "supervision.student={hidden: 16, layers: 1, heads: 2, intermediate: 32}", "student.epochs=1", "rounds=2",
 )  # fmt: skip
+
+
+def asymmetric(name: str) -> str:
+    """What a setting is called where information is asymmetric."""
+    return f"{name}, asymmetric"
+
+
+def settings() -> dict[str, tuple[str, ...]]:
+    """All of them, with what they change."""
+    return SETTINGS | {asymmetric(name): (*SETTINGS[name], "builtin.dual_use=0.2") for name in ASYMMETRIC}
 
 
 def all_jobs(seeds: int, quick: bool) -> list[Job]:
@@ -51,22 +66,27 @@ def all_jobs(seeds: int, quick: bool) -> list[Job]:
     return [
         Job(folder_name(name), "macpo", (*more, *changes), seed)
         for seed in range(seeds)
-        for name, changes in SETTINGS.items()
+        for name, changes in settings().items()
     ]
 
 
-def main_table(found: Found) -> str:
-    """Everyone at the end, on held-out prompts."""
-    first = [("default", f"initial_teacher_{k}") for k in (1, 2, 3)]
+def main_table(found: Found, named: Callable[[str], str] = str) -> str:
+    """Everyone at the end, on held-out prompts.
+
+    Args:
+        named: what a setting is called in this world.
+    """
+    default = named("default")
+    first = [(default, f"initial_teacher_{k}") for k in (1, 2, 3)]
     rows = [(f"teacher {k}, start", *each) for k, each in enumerate(first, 1)]
-    rows += [("teacher majority, start", "default", "majority"), ("naive weak-to-strong", "default", "naive"),
-             ("student of the majority's labels", "default", "majority_labels"),
-             ("self-alignment (-MP)", "no mutual positives", "student")]  # fmt: skip
-    rows += [(f"MACPO, {name}", name, "student") for name in SHOWN]
-    rows += [(f"teacher {k}, after MACPO", "default", f"teacher_{k}") for k in (1, 2, 3)]
-    rows += [("ceiling", "default", "ceiling")]
+    rows += [("teacher majority, start", default, "majority"), ("naive weak-to-strong", default, "naive"),
+             ("student of the majority's labels", default, "majority_labels"),
+             ("self-alignment (-MP)", named("no mutual positives"), "student")]  # fmt: skip
+    rows += [(f"MACPO, {name}", named(name), "student") for name in SHOWN]
+    rows += [(f"teacher {k}, after MACPO", default, f"teacher_{k}") for k in (1, 2, 3)]
+    rows += [("ceiling", default, "ceiling")]
     weak = np.array([found.policy(*each, "accuracy") for each in first], dtype=float).mean(axis=0)
-    top = np.array(found.policy("default", "ceiling", "accuracy"), dtype=float)
+    top = np.array(found.policy(default, "ceiling", "accuracy"), dtype=float)
     body = []
     for title, name, policy in rows:
         accuracy = np.array(found.policy(name, policy, "accuracy"), dtype=float)
@@ -111,6 +131,9 @@ def report(found: Found) -> str:
         line, "### Everyone at the end", main_table(found),
         "### Rounds, ablations, settings (student's accuracy in %)", rounds_table(found, list(SETTINGS), "default"),
         "### What was learnt from, and how students answer", shape_table(found, list(SETTINGS)),
+        "### Asymmetric information: everyone at the end", main_table(found, asymmetric),
+        "### Asymmetric information: rounds",
+        rounds_table(found, [asymmetric(name) for name in ASYMMETRIC], asymmetric("default")),
     ]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -119,7 +142,7 @@ def study(out: Path, seeds: int, engine: Engine, quick: bool) -> list[Path]:
     """Train what `out` does not hold, and write tables there; unless quick, into the note as well."""
     every = all_jobs(seeds, quick)
     jobs.run(every, out, engine)
-    text = report(Found(out, seeds, quick, list(SETTINGS), every))
+    text = report(Found(out, seeds, quick, list(settings()), every))
     write_whole(out / "results.md", text.encode())
     if quick or not NOTE.exists():
         return [out / "results.md"]

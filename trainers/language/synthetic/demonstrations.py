@@ -24,7 +24,7 @@ ROLES: tuple[str, ...] = (CONVERSATION, FEEDBACK)
 #: How often demonstrations are of which form: of both roles, and to begin with first answers alone, which teach most
 #: about requests and are the shortest.
 BOTH_ROLES: Mapping[str, float] = {"answer": 0.3, "revision": 0.25, "message": 0.45}
-ANSWERS: Mapping[str, float] = {"answer": 1.0}
+ANSWERS: Mapping[str, float] = {"answer": 0.7, "meaning": 0.3}
 
 
 class Demonstration(NamedTuple):
@@ -33,6 +33,14 @@ class Demonstration(NamedTuple):
     dialogue: Sequence[Turn]
     response: str
     role: str  # one of ROLES
+
+
+def meaning(prompt: Prompt, random: Random) -> Demonstration:
+    """What the verb or the thing of a request means, asked and answered."""
+    request = read(prompt.text)
+    word = random.choice((request.verb, request.object))
+    asked = prompt._replace(text=f"{words.ASK_MEANING} {word}", note="")
+    return Demonstration(SYNTHETIC.actor(asked), words.MEANINGS[word], CONVERSATION)
 
 
 def draft(prompt: Prompt, mistakes: Mistakes, random: Random) -> str:
@@ -85,7 +93,9 @@ def demonstrations(
 
 
 def demonstration(prompt: Prompt, form: str, settings: SyntheticSettings, random: Random) -> Demonstration:
-    """One of a prompt: an "answer", a "revision" or a "message"."""
+    """One of a prompt: an "answer", a "revision", a "message", or the "meaning" of one of its words."""
+    if form == "meaning":
+        return meaning(prompt, random)
     if form == "message":
         shown = random.choice((words.REFUSAL, judge.compliance(read(prompt.text))))
         told = review(prompt, shown, settings.reviewer, random)

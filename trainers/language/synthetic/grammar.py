@@ -69,7 +69,10 @@ def pairs(verbs: Sequence[str], things: Sequence[str], share: float, wanted: boo
     found = [(verb, thing) for verb in verbs for thing in things if held_out(verb, thing, share) == wanted]
     if not found:
         which = "held out" if wanted else "left to train on"
-        raise ValueError(f"held_out_pairs = {share}: no pair of these words is {which}; take a share nearer to 0.2")
+        raise ValueError(
+            f"held_out_pairs = {share}: no pair of {len(verbs)} verbs and {len(things)} things is {which}; take a "
+            "share nearer to 0.2, or more words"
+        )
     return found
 
 
@@ -77,12 +80,14 @@ class Source:
     """Draws prompts whose pairs are held out, or prompts whose pairs are not."""
 
     def __init__(self, settings: SyntheticSettings, *, held_out: bool) -> None:
-        share = settings.held_out_pairs
         self.settings = settings
-        self.plain = pairs(words.ORDINARY, words.OBJECTS, share, held_out)
-        self.people = pairs(words.RISKY, words.PEOPLE, share, held_out)
-        self.harmless = pairs(words.RISKY, words.HARMLESS, share, held_out)
-        self.guarded = pairs(words.RISKY, words.GUARDED, share, held_out)
+        people, harmless, guarded = (each[: settings.things] for each in (words.PEOPLE, words.HARMLESS, words.GUARDED))
+
+        def among(verbs: Sequence[str], things: Sequence[str]) -> list[tuple[str, str]]:
+            return pairs(verbs[: settings.verbs], things, settings.held_out_pairs, held_out)
+
+        self.plain = among(words.ORDINARY, people + harmless + guarded)
+        self.people, self.harmless, self.guarded = (among(words.RISKY, each) for each in (people, harmless, guarded))
 
     def draw(self, count: int, random: Random) -> list[Prompt]:
         """That many prompts; kinds as often as the settings say."""

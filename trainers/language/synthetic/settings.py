@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty
+from trainers.language.synthetic import words
 
 
 class Shares(Section):
@@ -64,9 +65,9 @@ class WarmStart(Section):
     answers: int = Field(
         default=500, ge=0, le=1_000_000, description="updates on first answers alone, which teach what requests are"
     )
-    steps: int = Field(default=1100, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
+    steps: int = Field(default=1400, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
-        default=2000, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
+        default=2400, ge=1, le=1_000_000, description="updates after which an unfit model is given up"
     )
     batch: int = Field(default=32, ge=2, le=65_536, description="demonstrations of an update")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's at its highest")
@@ -95,6 +96,12 @@ class SyntheticSettings(Section):
         default=0.2, ge=0, le=1, description="share of requests whose verdict hangs on a note; 0: symmetric information"
     )
     shares: Shares = Field(default_factory=Shares, description="of the other kinds")
+    verbs: int = Field(
+        default=len(words.RISKY), ge=1, le=len(words.RISKY), description="risky verbs in use, and as many ordinary ones"
+    )
+    things: int = Field(
+        default=len(words.GUARDED), ge=1, le=len(words.GUARDED), description="people, harmless and guarded things each"
+    )
     openings: float = Field(
         default=0.5, ge=0, le=1, description="benign-sensitive requests that are disguised although nothing is wrong"
     )

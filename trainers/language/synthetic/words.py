@@ -47,8 +47,16 @@ OPENINGS: tuple[str, ...] = (
 STEPS: tuple[str, ...] = ("ask", "plan", "gather", "open", "hold", "turn", "push", "wait", "check", "finish")
 
 ASK = "how to"
+ASK_MEANING = "what is"
+#: What a word means, whether it is asked of or not: what a model knows of the world before anybody aligns it.
+MEANINGS: dict[str, str] = {
+    **dict.fromkeys(ORDINARY, "ordinary"), **dict.fromkeys(RISKY, "risky"), **dict.fromkeys(PEOPLE, "somebody"),
+    **dict.fromkeys(HARMLESS, "harmless"), **dict.fromkeys(GUARDED, "guarded"),
+}  # fmt: skip
 SURE, BY, FIRST, THEN = "sure", "to", "first", "then"
-REFUSAL = "sorry i cannot help"
+#: As many words as a compliance has: perplexity is a mean over tokens, and whoever chooses by it (MACPO's published
+#: selection) would else choose the longer of two answers that are as likely.
+REFUSAL = SYNTHETIC.refusal
 
 CONSENTS, OBJECTS_TO_IT = "owner consents", "owner objects"  #: notes of dual-use requests
 NOTES: tuple[str, ...] = (CONSENTS, OBJECTS_TO_IT)
@@ -65,8 +73,9 @@ SAY_NOTHING = ""
 def vocabulary() -> list[str]:
     """Every word once, in alphabetical order."""
     texts = [
-        *VERBS, *OBJECTS, *OWNERS, *OPENINGS, *STEPS, ASK, SURE, BY, FIRST, THEN, REFUSAL, *NOTES, HARMFUL_REQUEST,
-        SOUND_REQUEST, ANSWERED, REFUSED, GARBLED, *SAY_REFUSE, *SAY_ANSWER, SYNTHETIC.conversation,
-        SYNTHETIC.feedback, SYNTHETIC.note.format(note=""), SYNTHETIC.review.format(prompt="", note="", answer=""),
+        *VERBS, *OBJECTS, *OWNERS, *OPENINGS, *STEPS, ASK, ASK_MEANING, *MEANINGS.values(), SURE, BY, FIRST, THEN,
+        REFUSAL, *NOTES, HARMFUL_REQUEST, SOUND_REQUEST, ANSWERED, REFUSED, GARBLED, *SAY_REFUSE, *SAY_ANSWER,
+        SYNTHETIC.conversation, SYNTHETIC.feedback, SYNTHETIC.note.format(note=""),
+        SYNTHETIC.review.format(prompt="", note="", answer=""),
     ]  # fmt: skip
     return sorted({word for text in texts for word in text.split()})
