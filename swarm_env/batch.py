@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -23,6 +21,7 @@ from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
 from swarm_env.core.tables import table, tables
 from swarm_env.core.types import DESK, Scene, State, View
+from swarm_env.crew import Crew
 from swarm_env.deals import pending, settled
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
 from swarm_env.episode import episode_metrics
@@ -84,10 +83,8 @@ class MarketVectorEnv:
         self._allocate(which)
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
-        desks = len(self.state_tables.deals)  # rows that share one go to one thread; recorded, each has its own
-        bounds = np.linspace(0, desks, min(num_threads, desks) + 1).astype(int) * (1 if record else DESK)
-        self._ranges = list(pairwise(np.minimum(bounds, num_envs).tolist()))
-        self._pool = ThreadPoolExecutor(len(self._ranges)) if len(self._ranges) > 1 else None
+        # rows that share a desk stay on one thread; recorded, each has its own
+        self._crew = Crew(num_envs, 1 if record else DESK, num_threads)
         self._seed, self._started = seed, False
         self._steps_left = 0
         self._deals: NDArray[Any] | None = None  # of the last step, where they are recorded
@@ -105,13 +102,6 @@ class MarketVectorEnv:
         self.single_observation_space = gymnasium.spaces.Dict({"observation": observation, "action_mask": mask})
         self.single_action_space = MaskedMultiDiscrete(self.compiled.nvec)
 
-    def _each(self, call: Any) -> None:
-        """call(lo, hi) for every thread's range of rows; the kernels release the GIL."""
-        if self._pool is None:
-            call(*self._ranges[0])
-        else:
-            list(self._pool.map(lambda r: call(*r), self._ranges))
-
     def reset(self, seed: int | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Start an episode in every row; a seed restarts row b at the first episode of seed + b.
 
@@ -126,7 +116,7 @@ class MarketVectorEnv:
         if self._spare is not None:
             self._view, self._spare = self._spare, self._view
         parts = self._scene, self._initial, self.state_tables, self._view
-        self._each(lambda lo, hi: step.reset_unchecked(*parts, lo, hi))
+        self._crew.each(lambda lo, hi: step.reset_unchecked(*parts, lo, hi))
         self._begin()
         return self.seen(), {}
 
@@ -176,7 +166,7 @@ class MarketVectorEnv:
         if self._spare is not None:
             self._view, self._spare = self._spare, self._view
         parts = self._scene, self.state_tables, self._view
-        self._each(lambda lo, hi: step.advance_unchecked(*parts, chosen, lo, hi))
+        self._crew.each(lambda lo, hi: step.advance_unchecked(*parts, chosen, lo, hi))
         rewards: NDArray[Any] = self._view.reward.astype(kind)
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
@@ -218,7 +208,7 @@ class MarketVectorEnv:
                 if len(run):
                     step.reset_unchecked(self._scene, self._initial, state, view, int(run[0]), int(run[-1]) + 1)
 
-        self._each(restart)
+        self._crew.each(restart)
         return {"final_rows": rows, "final_observation": final, "episode": episode}
 
     def _begin(self) -> None:
@@ -265,14 +255,14 @@ class MarketVectorEnv:
     def state(self) -> NDArray[np.float32]:
         """(B, S): every market as a whole, for centralised critics; a fresh array."""
         out = np.zeros((self.num_envs, len(self.compiled.state_bounds[0])), dtype=np.float32)
-        self._each(lambda lo, hi: observe.global_state(self._scene, self.state_tables, out, lo, hi))
+        self._crew.each(lambda lo, hi: observe.global_state(self._scene, self.state_tables, out, lo, hi))
         return out
 
     def ledger(self) -> NDArray[np.float32]:
         """(B, L, I, 6): the overseers' view of every learner's inbox; a fresh array. Never part of an observation."""
         shape = (self.num_envs, self.compiled.num_agents, self.compiled.inbox, len(features.LEDGER))
         out = np.zeros(shape, dtype=np.float32)
-        self._each(lambda lo, hi: observe.ledger(self._scene, self.state_tables, out, lo, hi))
+        self._crew.each(lambda lo, hi: observe.ledger(self._scene, self.state_tables, out, lo, hi))
         return out[:, self._learners]
 
     def snapshot(self) -> bytes:
@@ -324,8 +314,7 @@ class MarketVectorEnv:
 
     def close(self) -> None:
         """End the worker threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._crew.close()
 
 
 def _compile(

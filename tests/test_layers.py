@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"contact_graph", "catalog"},
     {"compile"},
     {"metrics", "render", "analysis", "spaces", "oversight", "statistics"},
-    {"snapshot", "deals", "events", "tally", "criteria", "recording"},
+    {"snapshot", "deals", "events", "tally", "criteria", "recording", "crew"},
     {"engine", "episode"},
     {"market_v1", "batch", "simulate"},
     {"adapters"},
