@@ -21,8 +21,8 @@ from trainers.language.synthetic.settings import Mistakes, Reviewer, SyntheticSe
 CONVERSATION, FEEDBACK = "conversation", "feedback"
 ROLES: tuple[str, ...] = (CONVERSATION, FEEDBACK)
 
-#: How often demonstrations are of which form: of both roles, and to begin with first answers alone, which teach most
-#: about requests and are the shortest.
+#: How often demonstrations are of which form: of both roles, and to begin with first answers, which teach most
+#: about requests and are the shortest, and what words mean.
 BOTH_ROLES: Mapping[str, float] = {"answer": 0.3, "revision": 0.25, "message": 0.45}
 ANSWERS: Mapping[str, float] = {"answer": 0.7, "meaning": 0.3}
 

@@ -63,7 +63,7 @@ class WarmStart(Section):
     """``warm_start:`` supervised learning of the demonstrations."""
 
     answers: int = Field(
-        default=500, ge=0, le=1_000_000, description="updates on first answers alone, which teach what requests are"
+        default=500, ge=0, le=1_000_000, description="updates on first answers and what words mean, before both roles"
     )
     steps: int = Field(default=1400, ge=1, le=1_000_000, description="updates before the first test of well-formedness")
     most_steps: int = Field(
