@@ -25,6 +25,12 @@ class RunSettings(Section):
         """YAML has lists; one of something need not be a list."""
         return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
+    @field_validator("model", mode="before", check_fields=False)
+    @classmethod
+    def named(cls, value: Any) -> Any:
+        """A path alone is a language model."""
+        return {"path": value} if isinstance(value, str) else value
+
     @field_validator("hidden", check_fields=False)
     @classmethod
     def sized(cls, value: tuple[int, ...]) -> tuple[int, ...]:

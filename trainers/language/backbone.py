@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 BUILTIN = "builtin"  #: the model of the built-in language, made in memory
 
 
+def requests(path: str, *, data: bool) -> str:
+    """What is asked, and by whose words it is counted: a key of the trainers' LENGTHS.
+
+    Args:
+        path: of the model. data: whether there are prompts of one's own.
+    """
+    if data:
+        return "data"
+    return "built-in model" if path == BUILTIN else "built-in language"
+
+
 class ModelSettings(Section):
     """``model:``."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from swarm_env.scenario.settings import Fault, Section, faulty
-from trainers.language.backbone import BUILTIN, ModelSettings
+from trainers.language.backbone import BUILTIN, ModelSettings, requests
 from trainers.language.data import DataSettings
 from trainers.language.judges.registry import JudgeSettings
 from trainers.language.synthetic import words
@@ -129,12 +129,6 @@ class Config(MacpoSettings):
         default=None, description="of answers to data's prompts, for the tables alone; null: they stay empty"
     )
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def named(cls, value: Any) -> Any:
-        """A path alone is a model."""
-        return {"path": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def whole(self) -> Config:
         """Refuse what does not go together."""
@@ -160,9 +154,7 @@ class Config(MacpoSettings):
     @property
     def requests(self) -> str:
         """Which of LENGTHS."""
-        if self.data.train:
-            return "data"
-        return "built-in model" if self.model.path == BUILTIN else "built-in language"
+        return requests(self.model.path, data=bool(self.data.train))
 
     @property
     def lengths(self) -> Lengths:

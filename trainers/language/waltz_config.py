@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from swarm_env.scenario.settings import Fault, faulty
-from trainers.language.backbone import BUILTIN, ModelSettings
+from trainers.language.backbone import ModelSettings, requests
 from trainers.language.data import DataSettings
 from trainers.language.endpoint import EndpointSettings
 from trainers.language.judges.registry import JudgeSettings
@@ -95,12 +95,6 @@ class Config(Settings):
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Adam's, at the start")
     beta: float = Field(default=0.1, ge=0, le=10, description="weight of the KL term")
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def named(cls, value: Any) -> Any:
-        """A path alone is a model."""
-        return {"path": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def consistent(self) -> Config:
         """Refuse what would be said and not done."""
@@ -115,9 +109,7 @@ class Config(Settings):
     @property
     def requests(self) -> str:
         """Which of LENGTHS."""
-        if self.data.train:
-            return "data"
-        return "built-in model" if self.model.path == BUILTIN else "built-in language"
+        return requests(self.model.path, data=bool(self.data.train))
 
     @property
     def lengths(self) -> Lengths:
