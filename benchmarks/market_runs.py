@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import swarm_env
 from benchmarks.populations import scenario
 from benchmarks.sample import Facts, Sample, Skip, Stopwatch, until
-from swarm_env.core.types import PROPOSE
+from swarm_env.core.types import DESK, PROPOSE
 
 RECORDED = 300_000  #: agent-steps whose actions are drawn beforehand, at most
 EPISODES = 3  #: of the ParallelEnv, that are played in turn
@@ -101,15 +101,16 @@ def batch(
 
 def size(market: swarm_env.Scenario, learners: str, rows: int) -> Facts:
     """Bytes of one row, by what they are; raises Skip where `rows` of them are too much."""
-    env = swarm_env.vector_env(market, num_envs=1, learners=learners)
+    many = min(rows, DESK)  # which share working memory
+    env = swarm_env.vector_env(market, num_envs=many, learners=learners)
     seen, _ = env.reset()
     heads = len(env.single_action_space.nvec)
     facts = {
-        "state_bytes": sum(part.nbytes for part in env.state_tables),
-        "shown_bytes": sum(part.nbytes for part in seen.values()),
+        "state_bytes": sum(part.nbytes for part in env.state_tables) // many,
+        "shown_bytes": sum(part.nbytes for part in seen.values()) // many,
         "action_bytes": 8 * env.num_learners * heads,
-        "observation_entries": seen["observation"].size,
-        "mask_entries": seen["action_mask"].size,
+        "observation_entries": seen["observation"].size // many,
+        "mask_entries": seen["action_mask"].size // many,
         "contacts": env.state_tables.contacts.shape[1],
     }
     env.close()

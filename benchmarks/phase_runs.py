@@ -1,8 +1,8 @@
 """Where the time of a step goes: kernels that stop after the first phase, the second, ... of `core.step.advance_row`.
 
 They are cut from its source, so that they follow it: every call that stands alone in its body ends a phase. At several
-moments of an episode each of them plays from copies of the same state; a phase costs what its kernel takes more than
-the one before.
+moments of an episode each of them plays from copies of the same state, few enough to be in the cache; a phase costs
+what its kernel takes more than the one before. The first one plays nothing: it is the call itself.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ from swarm_env.compile import compile_scenario
 from swarm_env.core import compiled as compiling
 from swarm_env.core import step
 
+ROW = "_advance_row"  #: what `step.advance` calls for a row
+CALL = "(the call)"
 MOMENTS = range(3, 213, 19)  #: steps at which all of them play: of an epoch of 12 every step once
 
 
 def prefixes() -> Iterator[tuple[str, Any]]:
-    """(name of the last phase it plays, kernel as `step.advance`), shortest first."""
+    """(name of the last phase it plays, kernel as `step.advance`), shortest first: `CALL` plays none."""
     source = textwrap.dedent(inspect.getsource(_function(step.advance_row)))
     tree = ast.parse(source)
     body = tree.body[0].body  # type: ignore[attr-defined]
     calls = [k for k, node in enumerate(body) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
-    if len(calls) < 2:
-        raise RuntimeError("core.step.advance_row is no longer a row of phases; cut its prefixes another way")
     kernel = ast.parse(textwrap.dedent(inspect.getsource(_function(step.advance))))
+    if len(calls) < 2 or f"{ROW}(" not in ast.unparse(kernel):
+        raise RuntimeError("core.step.advance is no longer rows of phases; cut its prefixes another way")
     for module in (tree, kernel):
         module.body[0].decorator_list = []  # type: ignore[attr-defined]
-    for end in calls[:-1]:
+    for end in [calls[0] - 1, *calls[:-1]]:
         part = copy.deepcopy(tree)
         part.body[0].body = body[: end + 1]  # type: ignore[attr-defined]
         space = dict(vars(step))
         exec(compile(part, "<prefix>", "exec"), space)
-        space["advance_row"] = compiling.rule(space["advance_row"])
+        space[ROW] = compiling.rule(space["advance_row"])
         exec(compile(kernel, "<prefix>", "exec"), space)
-        yield ast.unparse(body[end].value.func), njit(error_model="numpy", _nrt=False)(space["advance"])
+        name = ast.unparse(body[end].value.func) if end in calls else CALL
+        yield name, njit(error_model="numpy", _nrt=False)(space["advance"])
     yield ast.unparse(body[calls[-1]].value.func), step.advance
 
 

@@ -144,7 +144,7 @@ def _limits() -> list[Measurement]:
             "limits/show", "writing observations and masks alone", "limit_runs.show", {"rows": 4096, "agents": 7}
         ),
         Measurement("limits/epochs", "a long episode, epoch by epoch", "market_runs.epochs", episode),
-        Measurement("limits/phases", "phases of a step", "phase_runs.phases", {"rows": 256, "agents": 7}),
+        Measurement("limits/phases", "phases of a step", "phase_runs.phases", {"rows": 64, "agents": 7}),
     ]
 
 

@@ -7,12 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import plan, report, run
 from benchmarks.bars import BARS
 from benchmarks.figures import Figures
+from benchmarks.phase_runs import CALL, prefixes
 from benchmarks.plan import PLAN, Measurement
+from benchmarks.populations import scenario
+from swarm_env.compile import compile_scenario
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -128,6 +132,22 @@ def test_phases_and_limits_by_hand() -> None:
     shown = report.SECTIONS["limits"](Figures(made_up(whole, record("limits/triad", [23e9], 0))))
     assert "100,000,000" in shown  # 23e9 / 230
     assert " 1% " in shown
+
+
+def test_the_first_prefixes_of_a_step_play_no_more_than_they_say() -> None:
+    compiled = compile_scenario(scenario("all", 3), "all")
+    kernels = prefixes()
+    played = dict((next(kernels), next(kernels)))
+    assert list(played) == [CALL, "begin"]
+    rewards = {}
+    for name, kernel in played.items():
+        state, view = compiled.allocate(2, infos=False)
+        compiled.reset(state, view, 0, 2)
+        state.agents["reward"] = 1.0
+        kernel(compiled.scene, state, view, np.zeros((2, 3, len(compiled.nvec)), dtype=np.int64), 0, 2)
+        rewards[name] = state.agents["reward"].tolist()
+        assert state.rows["step"].tolist() == [0, 0]  # `turn` would count
+    assert rewards == {CALL: [[1.0] * 3] * 2, "begin": [[0.0] * 3] * 2}
 
 
 def test_the_plan_names_functions_that_exist() -> None:
