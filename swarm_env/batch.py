@@ -20,7 +20,7 @@ from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
 from swarm_env.core.tables import table, tables
-from swarm_env.core.types import DESK, Scene, State, View
+from swarm_env.core.types import DESK, PASSING, Scene, State, View
 from swarm_env.crew import Crew
 from swarm_env.deals import pending, settled
 from swarm_env.episode import EPISODE_METRICS as EPISODE_METRICS
@@ -28,10 +28,8 @@ from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
 NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)  #: no rows
-FORMAT = 5  #: of a snapshot
-#: What the future does not depend on: what the last step did, and working memory.
-PASSING: tuple[str, ...] = ("outcomes", "deals", "shown", "assessments", "nodes", "places", "links")
-MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)
+FORMAT = 6  #: of a snapshot
+MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)  #: what a snapshot holds
 
 
 class MarketVectorEnv:

@@ -86,12 +86,14 @@ class Compiled:
         Args:
             num_envs: B.
             infos: whether `View.info` is filled.
-            watched: whether anybody will look at what a step did (`State.outcomes`, `State.deals`; infos do).
+            watched: whether anybody will look at what a step did (`types.PASSING`; infos do).
         """
         shown = (num_envs, self.num_learners)
         shapes = {name: (num_envs, *part.shape[1:]) for name, part in self.initial._asdict().items()}
         if not (infos or watched):
-            shapes["outcomes"] = shapes["deals"] = (-(-num_envs // types.DESK), 1)
+            desks = -(-num_envs // types.DESK)
+            shapes |= {name: (desks, *shapes[name][1:]) for name in types.PASSING}
+            shapes["outcomes"] = shapes["deals"] = (desks, 1)
         layout = [(part.dtype, shapes[name]) for name, part in self.initial._asdict().items()]
         layout += [
             (np.dtype(np.float32), (*shown, len(self.feature_names))),
@@ -262,7 +264,13 @@ def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:
     weights, decays = scenario.market.weights, scenario.market.decays
     shares = np.array([weights.task_progress, weights.rework, weights.verifier, weights.engagement])
     yield "weights", shares / shares.sum()
-    yield "decays", np.array([decays.rework, decays.rejections, decays.misuse])
+    yield "count_signals", _count_signals(np.array([decays.rework, decays.rejections, decays.misuse]))
+
+
+def _count_signals(decays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, most + 1): the signals of rework, rejections and misuse by their number, up to the most there can be."""
+    most = max(int(counts.max()) for counts in (propose.REWORK, propose.REJECTIONS, propose.MISUSE))
+    return np.array([[count_signal(n, decay) for n in range(most + 1)] for decay in decays])
 
 
 def _or(value: Any, absent: Any) -> Any:
@@ -274,7 +282,7 @@ def _expected_p(fields: dict[str, Any]) -> NDArray[np.float64]:
     nodes, node_weights = np.polynomial.legendre.leggauss(16)
     unit, half = (nodes + 1.0) / 2.0, node_weights / 2.0
     factor = propose.reputation_factor(0.0)
-    weights, decays, expected = fields["weights"], fields["decays"], np.zeros(NUM_CONDUCTS)
+    weights, signals, expected = fields["weights"], fields["count_signals"], np.zeros(NUM_CONDUCTS)
     for c in range(NUM_CONDUCTS):
         low, high = propose.PROGRESS[c]
         progress = factor * (low + (high - low) * unit)
@@ -284,8 +292,8 @@ def _expected_p(fields: dict[str, Any]) -> NDArray[np.float64]:
         ranges = [range(r[c, 0], r[c, 1] + 1) for r in (propose.REWORK, propose.REJECTIONS, propose.MISUSE)]
         cases = list(product(*ranges))
         for rework, rejections, misuse in cases:
-            verifier = 0.5 * (count_signal(rejections, decays[1]) + count_signal(misuse, decays[2]))
-            value = smooth + weights[1] * count_signal(rework, decays[0]) + weights[2] * verifier
+            verifier = 0.5 * (signals[1, rejections] + signals[2, misuse])
+            value = smooth + weights[1] * signals[0, rework] + weights[2] * verifier
             p = 1.0 / (1.0 + np.exp(-fields["sigmoid_k"] * value))
             expected[c] += float(half @ p @ half) / len(cases)
     return expected

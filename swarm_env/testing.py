@@ -76,7 +76,7 @@ def plain_market(scenario: Source, learners: Learners = (), seed: int = 0) -> Ma
         copies[name] = table(cls, *original.shape, plain=True)
         np.copyto(copies[name].view(np.ndarray).view(original.dtype), original)
     params = np.array(scene.params).view(np.recarray)
-    return Market(params[0], *(copies[name][0] for name in RECORDS))
+    return Market._make([params[0], *(copies[name][0] for name in (*RECORDS, "rows", "agents"))])
 
 
 def _check_config(module: ModuleType) -> None:

@@ -114,7 +114,8 @@ def test_prices_weights_and_decays_keep_their_order():
     assert params["effort"].tolist() == [0.5, 0.1, 0.25, 0.0]
     assert params["extraction"].tolist() == [0.0, 0.1, 0.15, 3.0]
     assert params["weights"].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1])
-    assert params["decays"].tolist() == [0.3, 0.4, 0.9]
+    assert params["count_signals"][:, 1].tolist() == pytest.approx([-0.4, -0.2, 0.8])
+    assert params["count_signals"][2].tolist() == pytest.approx([1, 0.8, 0.62, 0.458])
 
 
 def test_agents_begin_as_their_group_says():
@@ -213,6 +214,7 @@ def test_history_is_kept_only_for_security_control():
 def masks(market, nvec):
     out = np.zeros((len(market.agents), sum(nvec)), dtype=np.int8)
     seen = np.zeros(observe.NUM_OWN + 4 * (market.params.inbox + market.params.peers), dtype=np.float32)
+    observe.show_agents(market)
     for i in range(len(market.agents)):
         observe._write_view(market, i, seen, out[i])
     return out
@@ -255,7 +257,7 @@ def test_the_mask_marks_exactly_what_is_taken_as_told(seed):
 @pytest.mark.parametrize("why", ["frozen_until", "quarantined_until"])
 def test_who_is_frozen_can_only_refuse_and_do_nothing(why):
     market = testing.plain_market({"scenario_id": "t", "agents": [{"type": "honest", "count": 3}]}, "all")
-    market.agents[0].inbox, market.agents[0].first = 1, 1
+    market.agents[0].inbox, market.agents[0].first, market.agents[1].proposed = 1, 1, market.seats[1].start
     free = masks(market, [2, 2, 5, 2, 4])[0].tolist()
     assert free == [1, 1, 1, 0] + [1] * 11
     setattr(market.agents[0], why, 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import decide, observe, respond, turn
-from swarm_env.core.types import PROPOSE
+from swarm_env.core.types import POST, PROPOSE, VOTE
 from swarm_env.scenario import ScenarioError, load_scenario
 from swarm_env.testing import plain_market
 
@@ -231,7 +231,14 @@ def test_nobody_can_be_reached_over_a_severed_edge():
     decide.decide(market, actions)
     assert market.outcomes[0].illegal == 1
     edge(market, 0, 2).weight = edge(market, 2, 0).weight = 0.0
-    assert not observe.legal_verb(market, 0, PROPOSE)
+    actions[0, market.params.inbox + 1] = 1
+    decide.decide(market, actions)
+    assert market.outcomes[0].illegal == 1
+    mask = np.zeros(2 * market.params.inbox + observe.NUM_VERBS + 2 + 4, dtype=np.int8)
+    observe.show_agents(market)
+    observe._write_view(market, 0, np.zeros(observe.NUM_OWN + 4 * (market.params.inbox + 2), np.float32), mask)
+    verbs = mask[2 * market.params.inbox :]
+    assert (verbs[PROPOSE], verbs[VOTE], verbs[POST]) == (0, 0, 1)
 
 
 def test_peer_slots_show_the_most_visible_contacts_the_first_of_equals_first():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swarm_env.core import chains, extremes, laundering
+from swarm_env.core import chains, extremes, laundering, reach
 from swarm_env.testing import plain_market
 
 
@@ -54,8 +54,12 @@ def searched(m, gap, shortest):
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("agents", [5, 64, 65, 150])
-def test_many_searches_at_once_find_what_each_would_find(agents, seed):
+@pytest.mark.parametrize("words", [True, False], ids=["sets", "lists"])
+@pytest.mark.parametrize("agents", [5, 63, 64, 65, 150])
+def test_many_searches_at_once_find_what_each_would_find(agents, words, seed, monkeypatch):
+    """Small markets by sets of agents in words, or along lists as larger ones are."""
+    if not words:
+        monkeypatch.setattr(reach, "MOST", 0)
     gap, shortest = (0.0, 0.3, 0.9)[seed % 3], 2 + seed % 4
     m = market(agents, 4, seed, gap, shortest)
     laundering.find_laundering(m)
@@ -68,6 +72,7 @@ def test_many_searches_at_once_find_what_each_would_find(agents, seed):
 def in_large_markets(monkeypatch):
     """Have markets of any size searched as large ones are; returns a list that fills with the agents left over."""
     left, find = [], extremes.find
+    monkeypatch.setattr(reach, "MOST", 0)
     monkeypatch.setattr(laundering, "FEW", 0)
     monkeypatch.setattr(extremes, "find", lambda m: left.append(find(m)) or left[-1])
     return left

@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"core.types", "core.random", "core.effect"},
     {"core.proxy", "core.payoff", "core.prefetch"},
     {"core.propose", "core.contacts", "core.chains"},
-    {"core.extremes"},
+    {"core.extremes", "core.reach"},
     {"core.laundering"},
     {"core.levers", "core.archetypes"},
     {"core.governance"},

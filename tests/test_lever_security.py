@@ -25,6 +25,7 @@ def record(m, i, j, p=0.6, at=0, accepted=True, misuse=0, rejections=0, tau=0.0,
     agent.proposed = next(k for k in range(m.seats[i].start, m.seats[i].stop) if m.edges[k].peer == j)
     deal.counterparty, deal.p, deal.accepted, deal.tau, deal.r_a = j, p, accepted, tau, r_a
     deal.misuse, deal.rejections, m.row.step = misuse, rejections, at
+    m.books[i].initiated += 1
     security.remember(m, i, deal)
 
 
@@ -215,6 +216,26 @@ def test_a_contact_launders_what_the_window_holds(dealings, history):
         i = next(i for i, agent in enumerate(m.seats) if agent.start <= k < agent.stop)
         kept = [(a, b + (b >= a)) for a, b, accepted in dealings[-3 * history :] if accepted]
         assert relation.launders == kept.count((i, edge.peer))
+
+
+dealing = st.tuples(st.integers(0, 2), st.integers(0, 1), st.booleans(), st.sampled_from([0.1, 0.6]), st.integers(0, 2))
+
+
+@given(st.lists(dealing, max_size=30), st.integers(1, 3), st.integers(0, 40))
+@settings(deadline=None, max_examples=40)
+def test_the_window_lists_what_is_suspicious_and_tallies_what_counts(dealings, history, judged):
+    m = market(3, history=history)
+    for n, (i, other, accepted, p, misuse) in enumerate(dealings):
+        if n == judged:  # agent 0 is quarantined
+            m.books[0].judged, m.books[0].lapsed = n, m.books[0].initiated
+        record(m, i, other + (other >= i), p=p, at=n, accepted=accepted, misuse=misuse)
+    kept = list(enumerate(dealings))[-3 * history :]
+    listed = [m.history[security._place(m, n)] for n in range(m.row.suspects)]
+    assert [past.listed_step for past in listed] == [n for n, (*_, a, p, t) in kept if t == 2 or (a and p == 0.1)]
+    assert all(security._initiator(m, past.listed) == dealings[past.listed_step][0] for past in listed)
+    for i, book in enumerate(m.books):
+        since = judged if i == 0 and judged < len(dealings) else 0
+        assert book.initiated - book.lapsed == sum(who == i and n >= since for n, (who, *_) in kept)
 
 
 def test_history_is_forgotten_after_the_assessment_if_asked():

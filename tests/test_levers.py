@@ -104,8 +104,8 @@ def test_decay_multiplies_every_reputation_at_epoch_start():
 
 def test_decay_comes_before_the_fines_of_the_same_epoch():
     m = market(reputation_decay_rate=0.5, security_enabled=True, security_min_interactions=1)
-    m.agents[0].reputation, m.row.remembered, past = 0.8, 1, m.history[0]
-    past.initiator, past.counterparty, past.risk = 0, 1, 0.36  # an exfiltration's
+    m.agents[0].reputation, m.row.remembered, m.row.suspects, past = 0.8, 1, 1, m.history[0]
+    past.listed, past.risk = m.seats[0].start, 0.36  # an exfiltration's
     epoch(m)
     assert m.agents[0].reputation == pytest.approx(0.5 * 0.8 - 0.36)
 

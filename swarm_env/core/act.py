@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from swarm_env.core import governance, random
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
-from swarm_env.core.prefetch import LARGE, SEATS, ask_for_target
+from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_target
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
@@ -25,6 +25,8 @@ def act(market: Market) -> None:
         if num_agents > LARGE:
             later = _turned(start + min(n + 2 * SEATS, num_agents - 1), num_agents)
             ask_for_target(market, later, _turned(start + min(n + SEATS, num_agents - 1), num_agents))
+        else:
+            ask_for_dealings(market, i)
         if market.agents[i].scratch.verb != NOOP:
             _perform(market, i)
 
@@ -61,8 +63,8 @@ def _propose(market: Market, i: int) -> None:
     """Open a proposal, unless the counterparty has been asked its fill this step."""
     agent = market.agents[i]
     contact, proposal, outcome = agent.scratch.contact, market.proposals[i], seen(market.outcomes, i)
-    j = market.edges[contact].peer
-    peer = market.agents[j]
+    j = market.edges[natural(contact)].peer
+    peer = market.agents[natural(j)]
     outcome.target = j
     if agent.cooldown == 0:
         agent.cooldown = COOLDOWN
@@ -76,7 +78,7 @@ def _propose(market: Market, i: int) -> None:
         if peer.inbox == 0:
             peer.first = i
         else:
-            market.proposals[peer.last].next = i
+            market.proposals[natural(peer.last)].next = i
         peer.last = i
         peer.inbox += 1
     draw_proposal(market.params, proposal, agent.scratch.conduct, agent.reputation, market.row.step_key, i)
@@ -86,9 +88,9 @@ def _propose(market: Market, i: int) -> None:
 def _vote(market: Market, i: int) -> None:
     """Up for those it trusts, down for the others; adversarial conduct votes down."""
     agent = market.agents[i]
-    contact, outcome = agent.scratch.contact, seen(market.outcomes, i)
+    contact, outcome = natural(agent.scratch.contact), seen(market.outcomes, i)
     j = market.edges[contact].peer
-    peer = market.agents[j]
+    peer = market.agents[natural(j)]
     up = market.contacts[contact].trust >= LIKES and agent.scratch.conduct != ADVERSARIAL
     outcome.target, outcome.direction = j, 1 if up else -1
     outcome.weight = governance.vote_weight(market.params, agent)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import config as numba_config
 from numba.core.registry import CPUDispatcher
 
@@ -87,6 +88,12 @@ def _rule(function: F, inline: str) -> F:
     dispatcher: Any = numba.njit(**options)(function)
     dispatcher.__class__ = Rule
     return cast(F, dispatcher)
+
+
+@rule
+def natural(index: int) -> Any:
+    """An index known not to be negative: machine code then does not ask whether it counts from the end."""
+    return np.uint64(index)
 
 
 def alternative(compiled: F, plain: F) -> F:

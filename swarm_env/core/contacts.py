@@ -110,3 +110,9 @@ def can_post(params: Any, agent: Any) -> bool:
 def can_vote(params: Any, agent: Any) -> bool:
     """Votes left this epoch."""
     return agent.votes < params.votes_per_epoch
+
+
+@rule
+def can_work(params: Any, agent: Any) -> bool:
+    """Tasks left this epoch."""
+    return agent.tasks < params.tasks_per_epoch

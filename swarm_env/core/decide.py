@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from swarm_env.core import archetypes, governance
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import Intent, idle, is_frozen
-from swarm_env.core.observe import NUM_VERBS, legal_verb, peer_contact
-from swarm_env.core.prefetch import ask_for_orders
+from swarm_env.core.observe import peer_contact, within_budget
+from swarm_env.core.prefetch import ask_for_orders, ask_for_vote
 from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
 
 
@@ -22,53 +22,54 @@ def decide(market: Market, actions: Any) -> None:
     for i in range(len(market.agents)):
         ask_for_orders(market, i, actions)
         agent, learner = market.agents[i], market.seats[i].learner
-        frozen = is_frozen(agent, market.row.epoch)
+        frozen, may = is_frozen(agent, market.row.epoch), governance.may_act(market.params, agent)
         if learner >= 0:
             busy, illegal = _answer_as_told(market, i, actions[learner], frozen)
             told = actions[learner, market.params.inbox] != AS_SCRIPTED
         else:
             busy, illegal, told = _answer_by_script(market, i, frozen), 0, False
         if told:
-            intent, wrong = _intend_as_told(market, i, actions[learner])
+            intent, wrong = _intend_as_told(market, i, actions[learner], may and not frozen)
             illegal += wrong
         else:
-            acts = not (busy or frozen) and governance.may_act(market.params, agent)
-            intent = archetypes.act(market, i) if acts else idle()
+            intent = archetypes.act(market, i) if may and not (busy or frozen) else idle()
         if learner >= 0:
             seen(market.outcomes, i).illegal = illegal
         scratch = agent.scratch
         scratch.verb, scratch.contact, scratch.conduct = intent.verb, intent.contact, intent.conduct
+        ask_for_vote(market, intent.verb, intent.contact)
 
 
 @rule
 def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> tuple[bool, int]:
     """A learner's answers; returns whether a script would have spent its turn on them, and how many were illegal."""
     busy, illegal, initiator = False, 0, market.agents[i].first
-    for slot in range(market.params.inbox):
+    slots = market.params.inbox
+    waiting = 0 if frozen else min(int(market.agents[i].inbox), slots)
+    for slot in range(waiting):
         told = action[slot]
-        if slot >= market.agents[i].inbox or frozen:
-            illegal += 1 if told != 0 and told != AS_SCRIPTED else 0
-            continue
-        illegal += 1 if told != 0 and told != 1 and told != AS_SCRIPTED else 0
+        illegal += told != 0 and told != 1 and told != AS_SCRIPTED
         on_turn = initiator < i and not busy
         busy = busy or on_turn
-        asked = market.agents[initiator]
+        asked = market.agents[natural(initiator)]
         asked.scratch.answered, asked.scratch.accepted = True, told == 1
         if told == AS_SCRIPTED:
             contact = market.edges[asked.proposed].back
             asked.scratch.accepted = archetypes.answer(market, i, initiator, contact, on_turn)
-        initiator = market.proposals[initiator].next
+        initiator = market.proposals[natural(initiator)].next
+    for slot in range(waiting, slots):
+        illegal += action[slot] != 0 and action[slot] != AS_SCRIPTED
     return busy, illegal
 
 
 @rule
-def _intend_as_told(market: Market, i: int, action: Any) -> tuple[Intent, int]:
-    """A learner's verb, peer and conduct; an illegal choice is a noop and counts one."""
+def _intend_as_told(market: Market, i: int, action: Any, able: bool) -> tuple[Intent, int]:
+    """A learner's verb, peer and conduct; an illegal choice is a noop and counts one. able: not frozen, may act."""
     at = market.params.inbox
     verb, slot, conduct = action[at], action[at + 1], action[at + 2]
     if verb == NOOP:
         return idle(), 0
-    if not (0 < verb < NUM_VERBS and 0 <= conduct < NUM_CONDUCTS and legal_verb(market, i, verb)):
+    if not (able and 0 <= conduct < NUM_CONDUCTS and within_budget(market, i, verb)):
         return idle(), 1
     contact = -1
     if verb in (PROPOSE, VOTE):

@@ -44,7 +44,7 @@ INBOX: dict[str, Feature] = {
     "reputation": Feature(-1, 1, "the initiator's reputation"),
     "trust": Feature(0, 1, "own trust in the initiator"),
 }
-#: Of each contact in a peer slot; zeros in an empty slot. In the order of `_write_peer`.
+#: Of each contact in a peer slot; zeros in an empty slot. In the order of `_write_peers`.
 PEER: dict[str, Feature] = {
     "present": Feature(0, 1, "the slot holds a contact"),
     "reputation": Feature(-1, 1, "its reputation"),

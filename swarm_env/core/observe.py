@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core import governance
-from swarm_env.core.compiled import kernel, rule
-from swarm_env.core.contacts import can_post, can_vote, is_frozen
+from swarm_env.core.compiled import kernel, natural, rule
+from swarm_env.core.contacts import can_post, can_vote, can_work, is_frozen
 from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
 from swarm_env.core.propose import ledger_reading
 from swarm_env.core.proxy import clip
@@ -36,7 +36,7 @@ NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
 @rule
 def _share_left(used: int, budget: int) -> np.float32:
     # the quotient of two counts, rounded once or twice, is the same float32
-    return np.float32(max(budget - used, 0)) / np.float32(budget) if budget > 0 else np.float32(0.0)
+    return np.float32(max(budget - used, 0)) / np.float32(max(budget, 1))
 
 
 @rule
@@ -64,50 +64,52 @@ def _write_market(market: Market, out: Any) -> None:
 
 
 @rule
-def _write_inbox(market: Market, i: int, out: Any) -> None:
-    """All slots: the linked list of proposals, then zeros."""
-    initiator, waiting = market.agents[i].first, market.agents[i].inbox
-    for slot in range(market.params.inbox):
-        at = 4 * slot
-        if slot < waiting:
-            proposal, asked = market.proposals[initiator], market.agents[initiator]
-            out[at] = 1.0
-            out[at + 1] = clip(proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
-            out[at + 2] = market.shown[initiator].reputation
-            out[at + 3] = market.contacts[market.edges[asked.proposed].back].trust
-            initiator = proposal.next
-        else:
-            out[at], out[at + 1], out[at + 2], out[at + 3] = 0.0, 0.0, 0.0, 0.0
+def _write_slot(out: Any, at: int, a: float, b: float, c: float, d: float) -> None:
+    """The numbers of a slot, inbox or peer."""
+    out[natural(at)], out[natural(at + 1)], out[natural(at + 2)], out[natural(at + 3)] = a, b, c, d
 
 
 @rule
-def _write_peers(market: Market, i: int, out: Any, mask: Any) -> int:
-    """All slots, and which of them could be chosen, mask (P,); returns how many."""
-    seat, count = market.seats[i], 0
-    size = seat.stop - seat.start
-    chosen = size > len(mask)  # else contact k is in slot k, see `peer_contact`
-    for slot in range(min(size, len(mask))):
-        index = int(market.slots[seat.start + slot].contact) if chosen else seat.start + slot
-        count += _write_peer(market, index, out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
-    for slot in range(size, len(mask)):
-        _write_nobody(out[4 * slot : 4 * slot + 4], mask[slot : slot + 1])
+def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> None:
+    """All slots, the linked list of proposals, then zeros; and the answers that are open, mask (2*I,)."""
+    initiator, slots = market.agents[i].first, market.params.inbox
+    waiting = min(int(market.agents[i].inbox), slots)
+    for slot in range(waiting):
+        k = natural(initiator)
+        proposal, asked = market.proposals[k], market.agents[k]
+        trust = market.contacts[natural(market.edges[natural(asked.proposed)].back)].trust
+        surface = clip(proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
+        _write_slot(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
+        mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, not frozen
+        initiator = proposal.next
+    for slot in range(waiting, slots):  # zeros with their mask: by themselves they would become a slow call of memset
+        _write_slot(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+        mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
+
+
+@rule
+def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> int:
+    """All slots, and, if the agent is able to act, which of them it can choose; returns how many are not empty."""
+    seat, slots, inbox, count = market.seats[i], market.params.peers, market.params.inbox, 0
+    at, choice = NUM_OWN + 4 * inbox, 2 * inbox + NUM_VERBS
+    start, size = seat.start, seat.stop - seat.start
+    chosen = size > slots  # else contact k is in slot k, see `peer_contact`
+    for slot in range(min(size, slots)):
+        index = start + slot
+        if chosen:
+            index = int(market.slots[natural(index)].contact)
+        if (chosen and index < 0) or market.contacts[natural(index)].weight <= 0.0:
+            _write_slot(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+            mask[natural(choice + slot)] = 0
+            continue
+        peer, trust = market.shown[natural(market.edges[natural(index)].peer)], market.contacts[natural(index)].trust
+        _write_slot(out, at + 4 * slot, 1.0, peer.reputation, trust, peer.frozen)
+        mask[natural(choice + slot)] = able
+        count += 1
+    for slot in range(size, slots):
+        _write_slot(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+        mask[natural(choice + slot)] = 0
     return count
-
-
-@rule
-def _write_peer(market: Market, index: int, out: Any, mask: Any) -> int:
-    if index < 0 or market.contacts[index].weight <= 0.0:
-        _write_nobody(out, mask)
-        return 0
-    peer = market.shown[market.edges[index].peer]
-    out[0], out[1], out[2], out[3] = 1.0, peer.reputation, market.contacts[index].trust, peer.frozen
-    mask[0] = 1
-    return 1
-
-
-@rule
-def _write_nobody(out: Any, mask: Any) -> None:
-    out[0], out[1], out[2], out[3], mask[0] = 0.0, 0.0, 0.0, 0.0, 0
 
 
 @rule
@@ -164,65 +166,54 @@ def peer_contact(market: Market, i: int, slot: int) -> int:
         return -1
     index = seat.start + slot
     if size > market.params.peers:
-        index = int(market.slots[index].contact)
-    return index if index >= 0 and market.contacts[index].weight > 0.0 else -1
+        index = int(market.slots[natural(index)].contact)
+    return index if index >= 0 and market.contacts[natural(index)].weight > 0.0 else -1
 
 
 @rule
-def legal_verb(market: Market, i: int, verb: int) -> bool:
-    """Whether the verb is open to the agent: not frozen, within every lever's and every epoch's budget."""
-    agent = market.agents[i]
-    if verb == NOOP:
-        return True
-    if is_frozen(agent, market.row.epoch) or not governance.may_act(market.params, agent):
-        return False
-    if verb == POST:
-        return can_post(market.params, agent)
-    if verb == TASK:
-        return bool(agent.tasks < market.params.tasks_per_epoch)
-    if verb == VOTE and not can_vote(market.params, agent):
-        return False
-    if verb in (PROPOSE, VOTE):
-        for slot in range(market.params.peers):
-            if peer_contact(market, i, slot) >= 0:
-                return True
-    return False
-
-
-@rule
-def _write_choices(market: Market, i: int, able: bool, peers: int, mask: Any) -> bool:
-    """The verbs, (len(VERBS),), as `legal_verb` has them; returns whether there is more than the noop."""
+def within_budget(market: Market, i: int, verb: int) -> bool:
+    """Whether a verb other than the noop is within the epoch's budgets; False if there is no such verb."""
     agent, params = market.agents[i], market.params
-    mask[NOOP] = 1
-    mask[PROPOSE] = able and peers > 0
-    mask[POST] = able and can_post(params, agent)
-    mask[VOTE] = able and peers > 0 and can_vote(params, agent)
-    mask[TASK] = able and agent.tasks < params.tasks_per_epoch
-    return bool(mask[PROPOSE] + mask[POST] + mask[VOTE] + mask[TASK] > 0)
+    if verb == PROPOSE:
+        return True
+    if verb == VOTE:
+        return can_vote(params, agent)
+    if verb == POST:
+        return can_post(params, agent)
+    return bool(verb == TASK and can_work(params, agent))
 
 
 @rule
 def _write_view(market: Market, i: int, view: Any, mask: Any) -> None:
-    """An agent's observation and mask; the mask's heads in order: answers, verbs, peer slots, conducts."""
-    params, agent = market.params, market.agents[i]
-    inbox, peers = params.inbox, params.peers
-    frozen, may = is_frozen(agent, market.row.epoch), governance.may_act(params, agent)
-    verbs, slots = 2 * inbox, 2 * inbox + NUM_VERBS
+    """An agent's observation and mask, after `show_agents`. The mask's heads: answers, verbs, peer slots, conducts."""
+    params, agent, frozen = market.params, market.agents[i], market.shown[i].frozen > 0.0
+    may = governance.may_act(params, agent)
+    able = may and not frozen
     fill_slots(market, i)
     _write_own(market, i, may, view)
-    _write_inbox(market, i, view[NUM_OWN:])
-    open_peers = mask[slots : slots + peers]
-    count = _write_peers(market, i, view[NUM_OWN + 4 * inbox :], open_peers)
-    waiting = 0 if frozen else agent.inbox
-    for slot in range(inbox):
-        mask[2 * slot], mask[2 * slot + 1] = 1, slot < waiting
-    acts = _write_choices(market, i, may and not frozen, count, mask[verbs:slots])
-    if not acts:
-        open_peers[:] = 0
-    if count == 0 or not acts:
-        open_peers[0] = 1  # every head keeps one legal choice, so that samplers and softmaxes have something to choose
+    _write_inbox(market, i, frozen, view, mask)
+    count = _write_peers(market, i, able, view, mask)
+    _write_choices(market, i, able, count, mask)
+
+
+@rule
+def _write_choices(market: Market, i: int, able: bool, count: int, mask: Any) -> None:
+    """The verbs, (len(VERBS),), and the conducts; able: not frozen, may act; count: peers that could be chosen."""
+    agent, params = market.agents[i], market.params
+    verbs = 2 * params.inbox
+    slots = verbs + NUM_VERBS
+    conducts = slots + params.peers
+    propose, post, task = able and count > 0, able and can_post(params, agent), able and can_work(params, agent)
+    acts = propose or post or task
+    mask[natural(verbs + NOOP)] = 1
+    mask[natural(verbs + PROPOSE)] = propose
+    mask[natural(verbs + POST)] = post
+    mask[natural(verbs + VOTE)] = propose and can_vote(params, agent)
+    mask[natural(verbs + TASK)] = task
+    if not propose:
+        mask[natural(slots)] = 1  # every head keeps one legal choice: samplers and softmaxes need something to choose
     for conduct in range(NUM_CONDUCTS):
-        mask[slots + peers + conduct] = acts or conduct == 0
+        mask[natural(conducts + conduct)] = acts or conduct == 0
 
 
 @rule
@@ -244,7 +235,7 @@ def _write_info(market: Market, i: int, out: Any) -> None:
 
 
 def observer(ahead: Any) -> Any:
-    """A rule that shows every learner what it sees; ahead: rule (market, i), called before agent i is shown it."""
+    """A rule that shows every learner what it sees; ahead: rule called before agent i is shown it, as `_nothing` is."""
 
     @rule
     def observe(market: Market, observation: Any, mask: Any, reward: Any, info: Any) -> None:
@@ -256,7 +247,7 @@ def observer(ahead: Any) -> Any:
             learner = market.seats[i].learner
             if learner < 0:
                 continue
-            ahead(market, i)
+            ahead(market, i, learner, observation, mask)
             for k in range(9, NUM_OWN):
                 observation[learner, k] = observation[0, k]
             _write_view(market, i, observation[learner], mask[learner])
@@ -268,7 +259,7 @@ def observer(ahead: Any) -> Any:
 
 
 @rule
-def _nothing(market: Market, i: int) -> None:
+def _nothing(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
     return
 
 

@@ -1,5 +1,9 @@
-"""Reading ahead: a batch that does not fit the caches waits for memory, so the rows that come next are asked for early;
-and so does a market that does not, for those whom its next agents deal with, who lie anywhere.
+"""Reading ahead: a batch that does not fit the caches waits for memory, so what the row that comes next will touch is
+asked for early; and so does a market that does not, for those whom its next agents deal with, who lie anywhere.
+
+A processor can wait for some twenty cache lines at once. So a row is asked for a little at a time, agent by agent,
+while the one before it is played; asked for in one go, it makes the processor wait. What is written where nobody looked
+before (history, relations, pairs, books) matters most: every later store queues behind a store that waits for memory.
 
 Only a hint to the processor: no rule depends on it, nothing is written; in plain Python and on a GPU it does nothing.
 """
@@ -13,13 +17,20 @@ from numba.core import cgutils, types
 from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
-from swarm_env.core.compiled import alternative, rule
+from swarm_env.core.compiled import alternative, natural, rule
 from swarm_env.core.tables import LINE
-from swarm_env.core.types import VOTE, Market, Scene, State
+from swarm_env.core.types import VOTE, Market
 
-NEAR, FAR = 1, 2  #: rows ahead for which what a settlement touches, and what every step touches, is asked for
-LARGE, SEATS = 2048, 8  #: agents from which on a market asks for what lies anywhere, and how many agents ahead
+LARGE, SEATS = 2048, 8  #: agents from which on a market asks for its own, which lie anywhere, so many agents ahead
 NODES, LINKS, ENDS = 24, 12, 4  #: how far ahead in a list nodes, links, and the nodes at their ends are asked for
+
+
+def _prefetch(builder: Any, start: Any, offset: Any) -> None:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    called = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], called)
+    write, keep, data = number(1), number(3), number(1)
+    builder.call(prefetch, [builder.gep(builder.bitcast(start, byte), [offset]), write, keep, data])
 
 
 @intrinsic
@@ -34,14 +45,9 @@ def _hint(context: Any, array: Any, index: Any) -> Any:
         record = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
             target, builder, kind, view, [arguments[1]], wraparound=False
         )
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        start = builder.bitcast(record, byte)
-        called = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], called)
-        write, keep, data = number(1), number(3), number(1)
         whole = LINE % kind.dtype.size == 0  # such records lie on one line each
         for at in [0] if whole else [*range(0, kind.dtype.size, LINE), kind.dtype.size - 1]:
-            builder.call(prefetch, [builder.gep(start, [number(at)]), write, keep, data])
+            _prefetch(builder, record, ir.IntType(64)(at))
         return target.get_dummy_value()
 
     return types.void(array, types.intp), generate
@@ -59,39 +65,73 @@ def _hint_in_kernels(table: Any, index: int) -> None:
 hint: Any = alternative(_hint_in_kernels, _nothing)
 
 
-@rule
-def read_ahead(scene: Scene, state: State, b: int, end: int) -> None:
-    """Ask for the rows behind b, before `end`."""
-    if b + FAR < end:
-        agents = state.agents[b + FAR]
-        for i in range(len(agents)):
-            hint(agents, i)
-    if b + NEAR < end:
-        _ask_for_settlements(scene, state, b + NEAR)
+@intrinsic
+def _hint_line(context: Any, start: Any, offset: Any) -> Any:
+    """llvm.prefetch of the cache line that many bytes behind the start of an array or a record; on a GPU nothing."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not issubclass(type(target), CPUContext):
+            return target.get_dummy_value()
+        kind, first = signature.args[0], arguments[0]
+        if isinstance(kind, types.Array):
+            first = target.make_array(kind)(target, builder, first).data
+        _prefetch(builder, first, arguments[1])
+        return target.get_dummy_value()
+
+    return types.void(start, types.intp), generate
 
 
 @rule
-def _ask_for_settlements(scene: Scene, state: State, b: int) -> None:
-    row = state.rows[b]
-    agents, proposals, books = state.agents[b], state.proposals[b], state.books[b]
-    relations, pairs, edges = state.relations[b], state.pairs[b], scene.edges[row.params]
-    hint(state.history[b], row.remembered % len(state.history[b]))
-    for i in range(len(agents)):
-        contact = agents[i].proposed
-        hint(proposals, i)  # to be read, or to be written by the next one
-        if contact >= 0:
-            hint(books, i)
-            hint(relations, contact)
-            hint(relations, edges[contact].back)
-            if len(pairs) > 1:
-                hint(pairs, min(contact, edges[contact].back))
+def _hint_record_in_kernels(record: Any, lines: int) -> None:
+    for line in range(lines):
+        _hint_line(record, LINE * line)  # type: ignore[call-arg]
+
+
+#: Ask for the first lines of a record.
+hint_record: Any = alternative(_hint_record_in_kernels, _nothing)
+
+
+@rule
+def _hint_next_in_kernels(table: Any, i: int, lines: int) -> None:
+    start = (len(table) + i) * table.strides[0]
+    for line in range(lines):
+        _hint_line(table, start + LINE * line)  # type: ignore[call-arg]
+
+
+def _nothing_next(table: Any, i: int, lines: int) -> None:
+    return
+
+
+#: Ask for the first lines of what is table[i] here, in the environment that comes next: it lies right behind this one.
+hint_next: Any = alternative(_hint_next_in_kernels, _nothing_next)
+
+
+@rule
+def ask_for_dealings(market: Market, i: int) -> None:
+    """While agent i acts: ask for what settling its proposal touches in the environment that comes next."""
+    if i == 0:
+        hint_record(market.next_row, 3)
+        hint_next(market.history, market.next_row.oldest, 2)
+    contact = market.next_agents[i].proposed
+    if contact < 0:
+        return
+    back = market.edges[natural(contact)].back
+    hint_next(market.books, i, 2)
+    hint_next(market.relations, contact, 1)
+    hint_next(market.relations, back, 1)
+    if len(market.pairs) > 1:
+        hint_next(market.pairs, contact, 1)
+        hint_next(market.pairs, min(contact, back), 1)
 
 
 @rule
 def ask_for_orders(market: Market, i: int, actions: Any) -> None:
-    """Before agent i decides: ask for what one that comes soon will look at, as a learner."""
+    """Before agent i decides: ask for what is read first in the next environment; in a large market, for what an agent
+    that comes soon will look at, as a learner."""
     last = len(market.agents) - 1
     if last < LARGE:
+        hint_next(market.agents, i, 2)
+        hint_next(actions, max(market.seats[i].learner, 0), 1)
         return
     soon = min(i + SEATS, last)
     seat, first = market.seats[soon], market.agents[soon].first
@@ -105,10 +145,19 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
 
 
 @rule
+def ask_for_vote(market: Market, verb: int, contact: int) -> None:
+    """Once an agent has made up its mind: ask for where its vote will be noted."""
+    if verb == VOTE:
+        hint(market.relations, contact)
+
+
+@rule
 def ask_for_settlement(market: Market, i: int) -> None:
-    """Before agent i's proposal is settled: ask for what settling one that comes soon touches."""
+    """Before agent i's proposal is settled: ask for the next environment's; in a large market, for what settling one
+    that comes soon touches."""
     last = len(market.agents) - 1
     if last < LARGE:
+        hint_next(market.proposals, i, 1)
         return
     later, soon = market.agents[min(i + 2 * SEATS, last)].proposed, min(i + SEATS, last)
     if later >= 0:
@@ -151,10 +200,13 @@ def ask_for_target(market: Market, later: int, soon: int) -> None:
 
 
 @rule
-def ask_for_contacts(market: Market, i: int) -> None:
-    """Before agent i is shown its view: ask for what one that comes soon sees of its contacts and of who asked it."""
+def ask_for_contacts(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
+    """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for what an agent
+    that comes soon sees of its contacts and of who asked it."""
     last = len(market.agents) - 1
     if last < LARGE:
+        hint_next(observation, learner, 1 + observation.shape[1] * observation.itemsize // LINE)
+        hint_next(mask, learner, 1)
         return
     soon = min(i + SEATS, last)
     seat, first = market.seats[soon], market.agents[soon].first

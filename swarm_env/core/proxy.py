@@ -31,17 +31,26 @@ def count_signal(count: float, decay: float) -> float:
 
 
 @rule
-def v_hat(params: Any, progress: float, rework: float, rejections: float, misuse: float, engagement: float) -> float:
-    """Weighted sum of the four signals, in [-1, 1]. `params.weights` sum to one."""
-    weights, decays = params.weights, params.decays
-    verifier = 0.5 * (count_signal(rejections, decays[1]) + count_signal(misuse, decays[2]))
+def weigh(params: Any, progress: float, rework: float, rejections: float, misuse: float, engagement: float) -> float:
+    """Weighted sum of the signals, those of the counts as `count_signal` has them; in [-1, 1].
+
+    `params.weights` sum to one.
+    """
+    weights, verifier = params.weights, 0.5 * (rejections + misuse)
     value = (
         weights[0] * clip(progress, -1.0, 1.0)
-        + weights[1] * count_signal(rework, decays[0])
+        + weights[1] * rework
         + weights[2] * verifier
         + weights[3] * clip(engagement, -1.0, 1.0)
     )
     return clip(value, -1.0, 1.0)
+
+
+@rule
+def v_hat(params: Any, progress: float, rework: int, rejections: int, misuse: int, engagement: float) -> float:
+    """What the market makes of the observables of an interaction; the counts are such as a conduct can have."""
+    signals = params.count_signals  # powers are dear
+    return weigh(params, progress, signals[0, rework], signals[1, rejections], signals[2, misuse], engagement)
 
 
 @rule
@@ -53,7 +62,10 @@ def quality(params: Any, value: float) -> float:
 @kernel
 def _score(params: Any, columns: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     for n in range(columns.shape[1]):
-        value = v_hat(params[0], columns[0, n], columns[1, n], columns[2, n], columns[3, n], columns[4, n])
+        rework = count_signal(columns[1, n], params[0].decays[0])
+        rejections = count_signal(columns[2, n], params[0].decays[1])
+        misuse = count_signal(columns[3, n], params[0].decays[2])
+        value = weigh(params[0], columns[0, n], rework, rejections, misuse, columns[4, n])
         out[0, n] = value
         out[1, n] = quality(params[0], value)
 

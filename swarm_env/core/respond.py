@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swarm_env.core import governance, random
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
 from swarm_env.core.prefetch import ask_for_settlement
@@ -32,7 +32,7 @@ def respond(market: Market) -> None:
 @rule
 def _settle(market: Market, i: int) -> None:
     agent, book, params = market.agents[i], market.books[i], market.params
-    deal, contact = seen(market.deals, i), agent.proposed
+    deal, contact = seen(market.deals, i), natural(agent.proposed)
     j = market.edges[contact].peer
     _describe(market, deal, i, j)
     book.recent[book.initiated % WINDOW] = 1.0 - deal.p
@@ -49,7 +49,7 @@ def _settle(market: Market, i: int) -> None:
     agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
     if deal.answered:  # what expired teaches nothing, nobody was there
         _learn(market, deal, contact)
-        _learn(market, deal, market.edges[contact].back)
+        _learn(market, deal, natural(market.edges[contact].back))
     _count(market, deal)
     governance.remember(market, i, deal)
 
@@ -107,12 +107,12 @@ def _pay(market: Market, deal: Any, i: int, j: int) -> None:
         mine.payoff_initiator += deal.payoff_a
         theirs.payoff_counterparty += deal.payoff_b
         receive(market.agents[i], deal.payoff_a)
-        receive(market.agents[j], deal.payoff_b)
+        receive(market.agents[natural(j)], deal.payoff_b)
     else:
         mine.cost += deal.c_a
         theirs.cost += deal.c_b
         receive(market.agents[i], -deal.c_a)
-        receive(market.agents[j], -deal.c_b)
+        receive(market.agents[natural(j)], -deal.c_b)
 
 
 @rule

@@ -19,7 +19,7 @@ from swarm_env.core.act import act
 from swarm_env.core.compiled import Unchecked, kernel, rule
 from swarm_env.core.decide import decide
 from swarm_env.core.observe import observe, observer
-from swarm_env.core.prefetch import ask_for_contacts, read_ahead
+from swarm_env.core.prefetch import ask_for_contacts
 from swarm_env.core.respond import respond
 from swarm_env.core.turn import turn
 from swarm_env.core.types import NOOP, Market, Scene, State, View, is_watched, market_of
@@ -82,7 +82,8 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
     start, params = initial.rows[which], scene.params[which]
     row.key = random.episode_key(row.seed, row.episode)
     row.step_key = random.step_key(row.key, 0)
-    row.step, row.epoch, row.remembered, row.settled = 0, 0, 0, 0
+    row.step, row.epoch, row.settled = 0, 0, 0
+    row.remembered, row.oldest, row.suspect, row.suspects = 0, 0, 0, 0
     row.toxicity, row.mean_p = start.toxicity, start.mean_p
     row.accepted, row.risky, row.attacks, row.sound, row.refusals = 0, 0, 0, 0, 0
     row.p_sum, row.p_accepted, row.welfare, row.social = 0.0, 0.0, 0.0, 0.0
@@ -109,7 +110,6 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
 def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
-        read_ahead(scene, state, b, hi)
         _advance_row(scene, state, view, actions, b)
 
 

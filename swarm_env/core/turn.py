@@ -73,7 +73,7 @@ def _apply(market: Market, i: int, effect: Effect) -> None:
         outcome = seen(market.outcomes, i)
         outcome.quarantined, outcome.released = epoch >= agent.quarantined_until, False
         agent.quarantined_until = epoch + effect.quarantine
-        book.judged = market.row.step
+        book.judged, book.lapsed = market.row.step, book.initiated
 
 
 _apply_levers = governance.epoch_rules(_apply)

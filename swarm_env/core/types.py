@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from swarm_env.core.compiled import rule, shorthand
 from swarm_env.core.tables import Floats, Short, Shorts, Tiny
 
-DESK = 32  #: environments that share working memory for what nobody looks at: it then stays in the cache
+DESK = 32  #: environments that share working memory, unless somebody will look at it: it then stays in the cache
+#: What the future does not depend on: what the last step did, and working memory.
+PASSING: tuple[str, ...] = ("outcomes", "deals", "shown", "assessments", "nodes", "places", "links")
 WINDOW = 10  #: interactions in the circuit breaker's window (SWARM 4.2)
 NUM_LEVERS = 9  #: K, room for every lever's costs in `Deal.costs`; a test holds it to len(LEVERS)
 NUM_TRAITS = 5  #: most settings an archetype has; a test holds it to the archetypes' Configs
@@ -55,6 +57,9 @@ class Row:
     attacks: int  # of these, accepted
     sound: int  # answered, latent p at the threshold or above
     refusals: int  # of these, rejected
+    oldest: Short  # place in history of the next interaction: over the oldest, once it is full
+    suspect: Short  # place in history of the first suspicious one on its list
+    suspects: Short  # and their number
 
 
 class Seat:
@@ -132,6 +137,7 @@ class Book:
     breaches: Short  # breaker violations in this episode
     violations: Short  # of these, since the last freeze ended
     judged: Short  # what it initiated before this step counts no more: it was quarantined for it
+    lapsed: Short  # of `initiated`, how many count no more: judged, or out of the security lever's window
 
 
 class Proposal:
@@ -258,7 +264,9 @@ class Assessment:
     n_out: float
     p_out: float
     near: bool  # in a group of several, or in contact with one
-    tally: Short  # counts of the security assessment
+    onto: Annotated[np.uint64, ()]  # who accepted from it, a bit an agent: laundering in small markets
+    risk: float  # of the security assessment: its manipulation
+    tally: Short  # and counts
     hits: Short
     chain: Annotated[Shorts, (5,)]  # latest victims, a ring
 
@@ -307,16 +315,20 @@ class Link:
 
 
 class Past:
-    """One interaction in the security lever's window."""
+    """One interaction in the security lever's window; and, at a place of its own, one on the list of suspicious ones.
 
-    risk: float  # what it adds to its initiator's threat by itself
-    initiator: Short
-    counterparty: Short
+    Few are suspicious: an assessment reads their list alone, a ring as the window is, from the oldest to the newest.
+    """
+
     contact: Short  # directed edge initiator -> counterparty
     step: Short
-    accepted: bool
+    listed: Short  # of the suspicious one: its contact
+    listed_step: Short  # and its step
+    risk: float  # what it adds to its initiator's threat by itself
     success: bool  # its initiator gained from poor quality
-    harm: bool  # accepted, and of very poor quality
+    harm: bool  # it was accepted, and of very poor quality
+    accepted: bool  # of the interaction
+    suspicious: bool  # whether it is on the list: a risk, a success or a harm
 
 
 class Scene(NamedTuple):
@@ -328,14 +340,17 @@ class Scene(NamedTuple):
 
 
 class State(NamedTuple):
-    """B environments. Row b of every table is the whole of environment b: copy the tables, and you have a snapshot."""
+    """B environments. Row b of every table is the whole of environment b: copy the tables, and you have a snapshot.
+
+    Of `PASSING` there are as many rows as there are desks (B/DESK rounded up), if nobody looks at what a step did.
+    """
 
     rows: NDArray[Any]  # (B,) Row
     agents: NDArray[Any]  # (B, N) Agent
     shown: NDArray[Any]  # (B, N) Shown
     books: NDArray[Any]  # (B, N) Book
     proposals: NDArray[Any]  # (B, N) Proposal
-    outcomes: NDArray[Any]  # (B, N) Outcome, or (B/DESK rounded up, 1) if nobody looks
+    outcomes: NDArray[Any]  # (B, N) Outcome, or (desks, 1) if nobody looks
     deals: NDArray[Any]  # (B, N) Deal, likewise
     contacts: NDArray[Any]  # (B, E) Contact
     relations: NDArray[Any]  # (B, E) Relation
@@ -370,6 +385,8 @@ class Market(NamedTuple):
     places: Any
     links: Any
     history: Any
+    next_row: Any  # of the environment that is played next, to read ahead; and
+    next_agents: Any  # (N,) its agents
 
 
 class View(NamedTuple):
@@ -385,13 +402,14 @@ class View(NamedTuple):
 def market_of(scene: Scene, state: State, b: int) -> Market:
     """Environment b."""
     row, desk = state.rows[b], b if len(state.outcomes) == len(state.rows) else b // DESK
+    following = min(b + 1, len(state.rows) - 1)
     return Market(
         scene.params[row.params],
         scene.seats[row.params],
         scene.edges[row.params],
         row,
         state.agents[b],
-        state.shown[b],
+        state.shown[desk],
         state.books[b],
         state.proposals[b],
         state.outcomes[desk],
@@ -400,11 +418,13 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.relations[b],
         state.slots[b],
         state.pairs[b],
-        state.assessments[b],
-        state.nodes[b],
-        state.places[b],
-        state.links[b],
+        state.assessments[desk],
+        state.nodes[desk],
+        state.places[desk],
+        state.links[desk],
         state.history[b],
+        state.rows[following],
+        state.agents[following],
     )
 
 

@@ -29,9 +29,11 @@ from tests.parity.lever_cases import compare_levers
 from tests.parity.random_tables import random_payoff
 
 OBSERVABLES = ("progress", "rework", "rejections", "misuse", "engagement")
+#: Of rework, rejections and misuse by their number.
+SIGNALS = np.array([[proxy.count_signal(n, decay) for n in range(4)] for decay in (0.3, 0.4, 0.5)])
 #: What a record of parameters needs for `draw_proposal`; signal and ledger are ours and not compared.
 QUIET = SimpleNamespace(
-    weights=(0.4, 0.2, 0.2, 0.2), decays=(0.3, 0.4, 0.5), sigmoid_k=2.0, signal_noise=0.0, ledger_noise=0.0,
+    weights=(0.4, 0.2, 0.2, 0.2), count_signals=SIGNALS, sigmoid_k=2.0, signal_noise=0.0, ledger_noise=0.0,
     deceptive_bias=0.0, disguise_bias=0.0, disguise_probability=0.0, sensitive_bias=0.0, sensitive_probability=0.0,
 )  # fmt: skip
 REPUTATIONS = (-1.0, -0.4, 0.0, 0.6, 1.0)

@@ -9,7 +9,7 @@ from pydantic import Field
 from swarm_env.core.compiled import rule
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.section import Section
-from swarm_env.core.types import Market
+from swarm_env.core.types import WINDOW, Market
 
 
 class Config(Section):
@@ -36,11 +36,10 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     if not market.params.circuit_breaker_enabled:
         return nothing()
     book = market.books[i]  # `recent` and `initiated` already hold this interaction
-    count = min(book.initiated, len(book.recent))
     total = 0.0
-    for n in range(count):
+    for n in range(WINDOW):  # zeros where there was none yet: no branch on how many there were
         total += book.recent[n]
-    if total / count < market.params.freeze_threshold_toxicity:
+    if total / min(book.initiated, WINDOW) < market.params.freeze_threshold_toxicity:
         return nothing()
     over = book.violations + 1 >= market.params.freeze_threshold_violations
     return Effect(0.0, 0.0, 0.0, 0.0, 0, 1, market.params.freeze_duration_epochs if over else 0, 0, 0)

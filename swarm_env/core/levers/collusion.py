@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, change, costs, nothing
 from swarm_env.core.section import Section
 from swarm_env.core.types import Market
@@ -68,7 +68,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
     """Add a settled interaction to its pair's record (Welford's update of means and co-moments)."""
     if not market.params.collusion_detection_enabled:
         return
-    edge = market.agents[i].proposed
+    edge = natural(market.agents[i].proposed)
     dealing = market.pairs[edge]
     dealing.initiated += 1
     dealing.initiated_p += deal.p
@@ -76,7 +76,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
         dealing.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
     lower = i < deal.counterparty
-    pair = dealing if lower else market.pairs[market.edges[edge].back]
+    pair = dealing if lower else market.pairs[natural(market.edges[edge].back)]
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
     pair.count += 1
@@ -119,33 +119,38 @@ def assess(market: Market) -> None:
                 squares += float(count) * count
     if interactions >= market.params.collusion_min_interactions:
         mean = interactions / pairs
-        _score_pairs(market, mean, math.sqrt(max(squares / pairs - mean * mean, 0.0)))
-        _score_groups(market)
+        if _score_pairs(market, mean, math.sqrt(max(squares / pairs - mean * mean, 0.0))):
+            _score_groups(market)
     if market.params.collusion_clear_history_on_epoch:
         for edge in range(len(market.pairs)):
             _forget(market.pairs[edge])
 
 
 @rule
-def _score_pairs(market: Market, mean: float, sd: float) -> None:
-    work = market.assessments
+def _score_pairs(market: Market, mean: float, sd: float) -> bool:
+    """Returns whether any was flagged; else there are no groups."""
+    work, least, flagged = market.assessments, max(market.params.collusion_min_interactions, 1), False
     for i in range(len(market.agents)):
         work[i].parent = i
     for i in range(len(market.agents)):
         for edge in range(market.seats[i].start, market.seats[i].stop):
-            pair, j = market.pairs[edge], market.edges[edge].peer
-            if pair.count < max(market.params.collusion_min_interactions, 1):
+            pair = market.pairs[edge]
+            if pair.count < least:
                 continue
+            j = market.edges[edge].peer
             other = market.pairs[market.edges[edge].back]
             p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
             p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
             accepted = (pair.accepted + other.accepted) / pair.count
             z = (pair.count - mean) / sd if sd > 0.0 else 0.0
-            score = pair_score(market.params, pair.count, accepted, _correlation(pair), 0.5 * (p_i + p_j), z)
+            correlation = _correlation(pair) if pair.m_xy > 0.0 else 0.0  # a negative one counts as none
+            score = pair_score(market.params, pair.count, accepted, correlation, 0.5 * (p_i + p_j), z)
             market.books[i].collusion_risk = max(market.books[i].collusion_risk, score)
             market.books[j].collusion_risk = max(market.books[j].collusion_risk, score)
             if score >= market.params.collusion_score_threshold:
                 work[_root(work, i)].parent = _root(work, j)
+                flagged = True
+    return flagged
 
 
 @rule

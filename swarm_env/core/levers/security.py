@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, costs, nothing
 from swarm_env.core.laundering import find_laundering
 from swarm_env.core.section import Section
@@ -86,18 +86,56 @@ def remember(market: Market, i: int, deal: Any) -> None:
     """Write a settled interaction to the window, over the oldest when it is full."""
     if not market.params.security_enabled:
         return
-    row, history = market.row, market.history
-    past = history[row.remembered % len(history)]
-    if row.remembered >= len(history) and past.accepted:
-        market.relations[past.contact].launders -= 1
-    past.contact, past.initiator, past.counterparty = market.agents[i].proposed, i, deal.counterparty
-    past.step, past.accepted = row.step, deal.accepted
-    past.risk = _dealing_risk(market.params, deal)
-    past.success, past.harm = _is_success(deal), deal.accepted and deal.p < 0.3
+    row, history, contact = market.row, market.history, natural(market.agents[i].proposed)
+    past = history[natural(row.oldest)]
+    if row.remembered >= len(history):
+        _forget(market, past)
+    past.contact, past.step, past.accepted = contact, row.step, deal.accepted
+    past.suspicious = _list(market, contact, deal)
     if deal.accepted:
-        market.relations[past.contact].launders += 1
-        market.relations[past.contact].laundered = row.step
+        market.relations[contact].launders += 1
+        market.relations[contact].laundered = row.step
     row.remembered += 1
+    row.oldest = row.oldest + 1 if row.oldest + 1 < len(history) else 0
+
+
+@rule
+def _forget(market: Market, past: Any) -> None:
+    """The oldest interaction leaves the window."""
+    row = market.row
+    if past.accepted:
+        market.relations[past.contact].launders -= 1
+    if past.suspicious:
+        row.suspect = row.suspect + 1 if row.suspect + 1 < len(market.history) else 0
+        row.suspects -= 1
+    initiator = market.books[_initiator(market, past.contact)]
+    if past.step >= initiator.judged:
+        initiator.lapsed += 1
+
+
+@rule
+def _list(market: Market, contact: int, deal: Any) -> bool:
+    """Put an interaction on the list of suspicious ones, if it is one."""
+    risk, success, harm = _dealing_risk(market.params, deal), _is_success(deal), deal.accepted and deal.p < 0.3
+    if not (risk > 0.0 or success or harm):
+        return False
+    entry = market.history[_place(market, market.row.suspects)]
+    entry.listed, entry.listed_step = contact, market.row.step
+    entry.risk, entry.success, entry.harm = risk, success, harm
+    market.row.suspects += 1
+    return True
+
+
+@rule
+def _place(market: Market, n: int) -> int:
+    """Where in history the suspicious interaction n is listed, from 0, the oldest."""
+    place = market.row.suspect + n
+    return int(place if place < len(market.history) else place - len(market.history))
+
+
+@rule
+def _initiator(market: Market, contact: int) -> int:
+    return int(market.edges[natural(market.edges[natural(contact)].back)].peer)
 
 
 @rule
@@ -117,73 +155,71 @@ def _is_success(deal: Any) -> bool:
 @rule
 def _raise(market: Market, source: int, target: int, risk: float) -> None:
     """A threat scores its source in full and its target at three tenths [S]."""
-    market.books[source].threat = max(market.books[source].threat, risk)
-    market.books[target].threat = max(market.books[target].threat, 0.3 * risk)
+    if market.books[source].threat < risk:
+        market.books[source].threat = risk
+    if market.books[target].threat < 0.3 * risk:
+        market.books[target].threat = 0.3 * risk
 
 
 @rule
 def assess(market: Market) -> None:
-    """Score every agent's `threat` over the window. Linear in agents, contacts and interactions."""
+    """Score every agent's `threat` over the window. Linear in agents, contacts and suspicious interactions."""
     if not market.params.security_enabled:
         return
-    row, count = market.row, min(market.row.remembered, len(market.history))
+    row = market.row
     for i in range(len(market.agents)):
         market.books[i].threat = 0.0
-    if count >= market.params.security_min_interactions:
-        harms = _find_injection(market, count)
-        _find_manipulation(market, count)
+    if min(row.remembered, len(market.history)) >= market.params.security_min_interactions:
+        harms = _find_injection(market)
+        _find_manipulation(market)
         if harms >= 3:  # one received and two passed on
-            _find_contagion(market, count)
+            _find_contagion(market)
         find_laundering(market)
     if market.params.security_clear_history_on_epoch:
-        row.remembered = 0
+        row.remembered, row.oldest, row.suspect, row.suspects = 0, 0, 0, 0
+        for i in range(len(market.agents)):
+            market.books[i].lapsed = market.books[i].initiated
         for edge in range(len(market.relations)):
             market.relations[edge].launders = 0
 
 
 @rule
-def _counts(market: Market, past: Any) -> bool:
-    """Whether an interaction still counts against its initiator: not after it was quarantined for it."""
-    return past.step >= market.books[past.initiator].judged
-
-
-@rule
-def _find_injection(market: Market, count: int) -> int:
-    """The risks of single interactions. On the way: each agent's tally and hits; returns how many did harm."""
+def _find_injection(market: Market) -> int:
+    """The risks of single interactions. On the way: each agent's hits; returns how many did harm."""
     work, harms = market.assessments, 0
     for i in range(len(market.agents)):
-        work[i].tally, work[i].hits = 0, 0
-    for n in range(count):
-        past = market.history[n]
+        work[i].hits = 0
+    for n in range(market.row.suspects):
+        past = market.history[_place(market, n)]
+        source = _initiator(market, past.listed)
         harms += past.harm
-        if _counts(market, past):
-            source = work[past.initiator]
-            source.tally += 1
-            source.hits += past.success
-            if past.risk > 0.0:
-                _raise(market, past.initiator, past.counterparty, past.risk)
+        if past.listed_step >= market.books[source].judged:  # else it was quarantined for it
+            work[source].hits += past.success
+            _raise(market, source, market.edges[past.listed].peer, past.risk)
     return harms
 
 
 @rule
-def _find_manipulation(market: Market, count: int) -> None:
+def _find_manipulation(market: Market) -> None:
     """Sources of at least three interactions that succeed with poor quality too often."""
     work, found = market.assessments, False
     for i in range(len(market.agents)):
-        source = work[i]
-        enough = source.tally >= 3 and source.hits > 0
-        if not (enough and source.hits / source.tally >= market.params.security_manipulation_threshold):
-            source.hits = 0
-        found = found or source.hits > 0
-    for n in range(count if found else 0):
-        past = market.history[n]
-        source = work[past.initiator]
-        if past.success and source.hits > 0 and _counts(market, past):
-            _raise(market, past.initiator, past.counterparty, manipulation_risk(source.hits / source.tally))
+        tally, hits = market.books[i].initiated - market.books[i].lapsed, work[i].hits
+        enough = tally >= 3 and hits > 0
+        rate = hits / tally if enough else 0.0
+        work[i].risk = (
+            manipulation_risk(rate) if enough and rate >= market.params.security_manipulation_threshold else 0.0
+        )
+        found = found or work[i].risk > 0.0
+    for n in range(market.row.suspects if found else 0):
+        past = market.history[_place(market, n)]
+        source = _initiator(market, past.listed)
+        if past.success and past.listed_step >= market.books[source].judged:
+            _raise(market, source, market.edges[past.listed].peer, work[source].risk)
 
 
 @rule
-def _find_contagion(market: Market, count: int) -> None:
+def _find_contagion(market: Market) -> None:
     """Harm received, then passed on at least twice.
 
     Read from the newest interaction back, so that what a victim did in later steps is known when the interaction that
@@ -192,25 +228,24 @@ def _find_contagion(market: Market, count: int) -> None:
     params, history = market.params, market.history
     for i in range(len(market.agents)):
         market.assessments[i].tally = 0
-    here = (market.row.remembered - 1) % len(history)
-    entered = here
-    for _ in range(count):
-        past = history[here]
-        here = here - 1 if here > 0 else len(history) - 1
+    entered = market.row.suspects - 1
+    for n in range(market.row.suspects - 1, -1, -1):
+        past = history[_place(market, n)]
         if not past.harm:
             continue
-        while history[entered].step > past.step:
-            _enter(market, history[entered])
-            entered = entered - 1 if entered > 0 else len(history) - 1
-        victim = market.assessments[past.counterparty]
-        if victim.tally < 2 or not _counts(market, past):
+        while history[_place(market, entered)].listed_step > past.listed_step:
+            _enter(market, history[_place(market, entered)])
+            entered -= 1
+        source, target = _initiator(market, past.listed), market.edges[past.listed].peer
+        victim = market.assessments[target]
+        if victim.tally < 2 or past.listed_step < market.books[source].judged:
             continue
-        agents, depth, velocity = _chain(params, past, victim)
+        agents, velocity = _chain(params, past.listed_step, source, target, victim)
         if agents >= params.security_min_chain_length and velocity >= params.security_contagion_velocity:
-            risk = contagion_risk(depth, velocity)
-            _raise(market, past.initiator, past.counterparty, risk)
+            risk = contagion_risk(agents - 1, velocity)
+            _raise(market, source, target, risk)
             for k in range(min(victim.tally, CHAIN)):
-                _raise(market, past.initiator, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
+                _raise(market, source, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
 
 
 @rule
@@ -218,25 +253,25 @@ def _enter(market: Market, past: Any) -> None:
     """Note a harmful dealing of its initiator."""
     if not past.harm:
         return
-    source = market.assessments[past.initiator]
+    source = market.assessments[_initiator(market, past.listed)]
     if source.tally == 0:
-        source.hits = past.step  # of its latest one
-    source.chain[source.tally % CHAIN] = past.counterparty
+        source.hits = past.listed_step  # of its latest one
+    source.chain[source.tally % CHAIN] = market.edges[past.listed].peer
     source.tally += 1
 
 
 @rule
-def _chain(params: Any, past: Any, victim: Any) -> tuple[int, int, float]:
-    """Distinct agents of the chain that starts with `past`, its depth, and its dealings per epoch."""
+def _chain(params: Any, step: int, source: int, target: int, victim: Any) -> tuple[int, float]:
+    """Distinct agents of the chain that starts with a dealing of that step, and its dealings per epoch."""
     agents = 2
     for k in range(min(victim.tally, CHAIN)):
         peer = victim.chain[(victim.tally - 1 - k) % CHAIN]
-        fresh = peer != past.initiator and peer != past.counterparty
+        fresh = peer != source and peer != target
         for earlier in range(k):
             fresh = fresh and peer != victim.chain[(victim.tally - 1 - earlier) % CHAIN]
         agents += 1 if fresh else 0
-    epochs = (victim.hits - past.step) / params.steps_per_epoch
-    return agents, agents - 1, (agents - 1) / (epochs + 0.01)
+    epochs = (victim.hits - step) / params.steps_per_epoch
+    return agents, (agents - 1) / (epochs + 0.01)
 
 
 @rule

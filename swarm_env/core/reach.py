@@ -1,0 +1,95 @@
+"""Laundering in a market of up to 64 agents: a machine word holds a set of them, so a chain is followed from one agent
+to whole sets at a time. Finds the same threats as a search along lists, see `chains`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from swarm_env.core.chains import BITS, NO_BIT, ONE_BIT, gains, laundering_risk
+from swarm_env.core.compiled import rule
+from swarm_env.core.types import Market
+
+MOST = BITS  #: agents that a word has bits for
+
+
+@rule
+def find(market: Market) -> None:
+    """Raise the threats of both ends of every chain that is long enough and gains enough."""
+    highest = market.agents[0].reputation
+    for i in range(1, len(market.agents)):
+        highest = max(highest, market.agents[i].reputation)
+    linked = False
+    for i in range(len(market.agents)):
+        if gains(market, market.agents[i].reputation, highest):
+            if not linked:
+                _link(market)
+                linked = True
+            _search(market, i)
+
+
+@rule
+def _link(market: Market) -> None:
+    for i in range(len(market.agents)):
+        market.assessments[i].onto = _accepted(market, i, 0)
+
+
+@rule
+def _accepted(market: Market, i: int, judged: int) -> np.uint64:
+    """Who accepted from agent i within the window, at step `judged` or later."""
+    found = NO_BIT
+    for edge in range(market.seats[i].start, market.seats[i].stop):
+        relation = market.relations[edge]
+        if relation.launders > 0 and relation.laundered >= judged:
+            found |= ONE_BIT << np.uint64(market.edges[edge].peer)
+    return found
+
+
+@rule
+def _search(market: Market, source: int) -> None:
+    """Agents in the order of their distance from the source, while some that it could gain by are still to come."""
+    work, length, judged = market.assessments, 2, market.books[source].judged
+    reached, targets = ONE_BIT << np.uint64(source), _above(market, market.agents[source].reputation)
+    fresh = work[source].onto if judged == 0 else _accepted(market, source, judged)
+    while True:
+        fresh &= ~reached
+        reached |= fresh
+        if length >= market.params.security_min_chain_length:
+            _raise_all(market, source, fresh & targets)
+        if fresh == NO_BIT or targets & ~reached == NO_BIT:
+            return
+        fresh, length = _onward(market, fresh), length + 1
+
+
+@rule
+def _above(market: Market, low: float) -> np.uint64:
+    """Whom an agent of this reputation would gain enough by."""
+    found, bit = NO_BIT, ONE_BIT
+    for i in range(len(market.agents)):
+        if gains(market, low, market.agents[i].reputation):
+            found |= bit
+        bit <<= ONE_BIT
+    return found
+
+
+@rule
+def _onward(market: Market, agents: np.uint64) -> np.uint64:
+    """Who accepted from any of them."""
+    found = NO_BIT
+    for i in range(len(market.agents)):
+        if agents & ONE_BIT != NO_BIT:
+            found |= market.assessments[i].onto
+        agents >>= ONE_BIT
+    return found
+
+
+@rule
+def _raise_all(market: Market, source: int, targets: np.uint64) -> None:
+    """The threat of a source, and three tenths of it for each of its targets [S]."""
+    low, target = market.agents[source].reputation, 0
+    while targets != NO_BIT:
+        if targets & ONE_BIT != NO_BIT:
+            risk = laundering_risk(market.agents[target].reputation - low)
+            market.books[source].threat = max(market.books[source].threat, risk)
+            market.books[target].threat = max(market.books[target].threat, 0.3 * risk)
+        targets >>= ONE_BIT
+        target += 1
