@@ -1,8 +1,8 @@
 """Where the time of a step goes: kernels that stop after the first phase, the second, ... of `core.step.advance_row`.
 
 They are cut from its source, so that they follow it: every call that stands alone in its body ends a phase. At several
-moments of an episode each of them plays from copies of the same state, few enough to be in the cache; a phase costs
-what its kernel takes more than the one before. The first one plays nothing: it is the call itself.
+moments of an episode each of them plays from fresh copies of the same state; a phase costs what its kernel takes more
+than the one before, and with that what it is the first to fetch. The first one plays nothing: it is the call itself.
 """
 
 from __future__ import annotations
