@@ -71,6 +71,7 @@ def _market(num_agents: int, table: Table, settings: dict[str, float]) -> Market
         i, deal = int(table["initiator"][n]), SimpleNamespace(**{name: table[name][n] for name in names})
         market.agents[i].proposed = edges[i, int(deal.counterparty)]
         market.row.step = table["step"][n]
+        market.books[i].initiated += 1
         collusion.remember(market, i, deal)
         security.remember(market, i, deal)
     return market

@@ -9,7 +9,7 @@ from swarm.metrics.collusion import CollusionDetector
 from swarm.metrics.security import ContagionChain, LaunderingPath, ManipulationPattern, SecurityAnalyzer
 from swarm.models.interaction import SoftInteraction
 
-from swarm_env.core.laundering import laundering_risk
+from swarm_env.core.chains import laundering_risk
 from swarm_env.core.levers import collusion, security
 from tests.parity.differences import Differences
 
