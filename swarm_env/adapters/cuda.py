@@ -85,8 +85,8 @@ class CudaVectorEnv(MarketVectorEnv):
     - num_threads must be left at 1.
     - `snapshot` and `restore` do pass through the host; snapshots are those of the CPU, and either takes the other's.
 
-    Draws, and all that follows from +, -, *, / and square roots, are the CPU's to the bit; exp, log, cos and powers
-    come from NVIDIA's libdevice and may differ from the CPU's library in the last place (benchmarks/libdevice.py).
+    Numbers are the CPU's to the bit: a step is made of +, -, *, /, square roots and tables (`core.elementary`), each
+    rounded by itself, and calls nothing of NVIDIA's libdevice.
 
     Raises:
         ValueError: as for `MarketVectorEnv`, or num_threads other than 1. ImportError, RuntimeError: see `find_device`.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swarm_env.core.compiled import kernel, rule
+from swarm_env.core.elementary import sigmoid
 from swarm_env.core.tables import table
 
 
@@ -16,12 +16,6 @@ from swarm_env.core.tables import table
 def clip(x: float, low: float, high: float) -> float:
     """x held to [low, high]."""
     return min(max(x, low), high)
-
-
-@rule
-def sigmoid(x: float) -> float:
-    """1/(1+exp(-x))."""
-    return 1.0 / (1.0 + math.exp(-x))
 
 
 @rule

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from swarm_env.core.compiled import alternative, rule
+from swarm_env.core.elementary import cos_turn, log
 
 #: One number a use: two draws of one agent in one step differ in their stream. Append only: order is behaviour.
 STREAMS: tuple[str, ...] = (
@@ -84,5 +85,5 @@ def integer(key: np.uint64, agent: int, stream: int, low: int, high: int) -> int
 @rule
 def normal(key: np.uint64, agent: int, stream_a: int, stream_b: int) -> float:
     """A standard normal draw (Box-Muller), from two streams."""
-    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(key, agent, stream_a)))
-    return radius * math.cos(2.0 * math.pi * uniform(key, agent, stream_b))
+    radius = math.sqrt(-2.0 * log(1.0 - uniform(key, agent, stream_a)))
+    return radius * cos_turn(uniform(key, agent, stream_b))
