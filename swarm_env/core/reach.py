@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from swarm_env.core.chains import BITS, NO_BIT, ONE_BIT, gains, laundering_risk
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.types import Market
 
 MOST = BITS  #: agents that a word has bits for
@@ -37,7 +37,8 @@ def _link(market: Market) -> None:
 def _accepted(market: Market, i: int, judged: int) -> np.uint64:
     """Who accepted from agent i within the window, at step `judged` or later."""
     found = NO_BIT
-    for edge in range(market.seats[i].start, market.seats[i].stop):
+    for k in range(market.seats[i].start, market.seats[i].stop):
+        edge = natural(k)
         relation = market.relations[edge]
         if relation.launders > 0 and relation.laundered >= judged:
             found |= ONE_BIT << np.uint64(market.edges[edge].peer)
