@@ -15,7 +15,7 @@ def turn(market: Market) -> None:
     """Count the step; turn the epoch if it is over."""
     row, params = market.row, market.params
     row.step += 1
-    if row.step % params.steps_per_epoch != 0:
+    if row.step != (row.epoch + 1) * params.steps_per_epoch:  # a division is dear
         return
     for i in range(len(market.agents)):
         _close(market, i)
