@@ -75,8 +75,8 @@ def remember(market: Market, i: int, deal: Any) -> None:
     if deal.accepted:
         dealing.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
-    lower = i < deal.counterparty
-    pair = market.pairs[edge if lower else natural(market.edges[edge].back)]
+    lower, back = i < deal.counterparty, natural(market.edges[edge].back)
+    pair = market.pairs[edge if lower else back]
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
     count = pair.count + 1
@@ -157,8 +157,7 @@ def _score_pairs(market: Market, mean: float, sd: float) -> bool:
 
 @rule
 def _raise(book: Any, score: float) -> None:
-    if book.collusion_risk < score:
-        book.collusion_risk = score
+    book.collusion_risk = max(book.collusion_risk, score)
 
 
 @rule

@@ -116,8 +116,6 @@ def _forget(market: Market, past: Any) -> None:
 @rule
 def _list(market: Market, contact: int, deal: Any) -> bool:
     """Put an interaction on the list of suspicious ones, if it is one."""
-    if not (deal.accepted and deal.p < 0.5) and deal.misuse == 0 and deal.rejections == 0:
-        return False  # neither of the three that are asked for next
     risk, success, harm = _dealing_risk(market.params, deal), _is_success(deal), deal.accepted and deal.p < 0.3
     if not (risk > 0.0 or success or harm):
         return False
@@ -163,10 +161,8 @@ def _is_success(deal: Any) -> bool:
 def _raise(market: Market, source: int, target: int, risk: float) -> None:
     """A threat scores its source in full and its target at three tenths [S]."""
     initiator, counterparty = market.books[source], market.books[target]
-    if initiator.threat < risk:
-        initiator.threat = risk
-    if counterparty.threat < 0.3 * risk:
-        counterparty.threat = 0.3 * risk
+    initiator.threat = max(initiator.threat, risk)
+    counterparty.threat = max(counterparty.threat, 0.3 * risk)
 
 
 @rule
@@ -203,8 +199,7 @@ def _find_injection(market: Market) -> int:
         harms += past.harm
         if past.listed_step >= market.books[source].judged:  # else it was quarantined for it
             work[source].hits += past.success
-            if past.risk > 0.0:
-                _raise(market, source, _target(market, past.listed), past.risk)
+            _raise(market, source, _target(market, past.listed), past.risk)
     return harms
 
 
