@@ -10,9 +10,9 @@ A lever may define any of these rules; what it leaves out has no effect.
     assess(market)                            epoch start: score everybody (writes its own memory)
     epoch_start(market, i) -> Effect          epoch start, for agent i
 
-Levers see the interaction as it was before any lever charged for it; effects add up (`effect.add`). A lever writes
-nothing but its own memory, and that only in `remember` and `assess`. One that says `CHARGES = True` has its costs in a
-column of infos.
+Levers see the interaction, `deal` (a `terms.Terms`), as it was before any lever charged for it; effects add up
+(`effect.add`). A lever writes nothing but its own memory, and that only in `remember` and `assess`. One that says
+`CHARGES = True` has its costs in a column of infos.
 """
 
 from __future__ import annotations
