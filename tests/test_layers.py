@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"core.tables", "core.elementary"},
     {"core.types", "core.random", "core.effect"},
     {"core.proxy", "core.payoff", "core.prefetch"},
-    {"core.propose", "core.contacts", "core.chains"},
+    {"core.propose", "core.contacts", "core.chains", "core.terms"},
     {"core.extremes", "core.reach"},
     {"core.laundering"},
     {"core.levers", "core.archetypes"},

@@ -10,9 +10,9 @@ A lever may define any of these rules; what it leaves out has no effect.
     assess(market)                            epoch start: score everybody (writes its own memory)
     epoch_start(market, i) -> Effect          epoch start, for agent i
 
-Levers see the interaction as it was before any lever charged for it; effects add up (`effect.add`). A lever writes
-nothing but its own memory, and that only in `remember` and `assess`. One that says `CHARGES = True` has its costs in a
-column of infos.
+Levers see the interaction, `deal` (a `terms.Terms`), as it was before any lever charged for it; effects add up
+(`effect.add`). A lever writes nothing but its own memory, and that only in `remember` and `assess`. One that says
+`CHARGES = True` has its costs in a column of infos.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from swarm_env.core.levers import (
     transaction_tax,
     vote_normalization,
 )
-from swarm_env.core.types import Market
+from swarm_env.core.types import Market, is_watched
 
 #: Name -> module with `Config` and any of the rules above. The order is the order in which they act.
 LEVERS: dict[str, ModuleType] = {
@@ -112,9 +112,11 @@ def _link_on_interaction(k: int, first: Any, rest: Any) -> Any:
     @rule
     def on_interaction(market: Market, i: int, deal: Any, total: Effect) -> Effect:
         effect = first(market, i, deal)
-        deal.costs[k, 0] = effect.c_a  # what each lever cost whom: the breakdown in infos and in the log
-        deal.costs[k, 1] = effect.c_b
-        return rest(market, i, deal, add(total, effect))
+        total = rest(market, i, deal, add(total, effect))
+        if is_watched(market):  # what each lever cost whom: the breakdown in infos and in the log
+            costs = market.deals[i].costs
+            costs[k, 0], costs[k, 1] = effect.c_a, effect.c_b
+        return total
 
     return on_interaction
 

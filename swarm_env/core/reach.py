@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from swarm_env.core.chains import BITS, NO_BIT, ONE_BIT, gains, laundering_risk
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.types import Market
 
 MOST = BITS  #: agents that a word has bits for
@@ -37,10 +37,11 @@ def _link(market: Market) -> None:
 def _accepted(market: Market, i: int, judged: int) -> np.uint64:
     """Who accepted from agent i within the window, at step `judged` or later."""
     found = NO_BIT
-    for edge in range(market.seats[i].start, market.seats[i].stop):
+    for k in range(market.seats[i].start, market.seats[i].stop):
+        edge = natural(k)
         relation = market.relations[edge]
-        if relation.launders > 0 and relation.laundered >= judged:
-            found |= ONE_BIT << np.uint64(market.edges[edge].peer)
+        holds = (relation.launders > 0) & (relation.laundered >= judged)  # no branch: nobody could predict it
+        found |= np.uint64(holds) << np.uint64(market.edges[edge].peer)
     return found
 
 
@@ -48,8 +49,10 @@ def _accepted(market: Market, i: int, judged: int) -> np.uint64:
 def _search(market: Market, source: int) -> None:
     """Agents in the order of their distance from the source, while some that it could gain by are still to come."""
     work, length, judged = market.assessments, 2, market.books[source].judged
-    reached, targets = ONE_BIT << np.uint64(source), _above(market, market.agents[source].reputation)
+    reached = ONE_BIT << np.uint64(source)
     fresh = work[source].onto if judged == 0 else _accepted(market, source, judged)
+    near = reached | fresh if length < market.params.security_min_chain_length else reached  # too near for a chain
+    targets = _above(market, market.agents[source].reputation, ~near)
     while True:
         fresh &= ~reached
         reached |= fresh
@@ -61,13 +64,16 @@ def _search(market: Market, source: int) -> None:
 
 
 @rule
-def _above(market: Market, low: float) -> np.uint64:
-    """Whom an agent of this reputation would gain enough by."""
-    found, bit = NO_BIT, ONE_BIT
-    for i in range(len(market.agents)):
-        if gains(market, low, market.agents[i].reputation):
+def _above(market: Market, low: float, candidates: np.uint64) -> np.uint64:
+    """Whom of them an agent of this reputation would gain enough by."""
+    found, bit, i = NO_BIT, ONE_BIT, 0
+    candidates &= ~NO_BIT >> np.uint64(MOST - len(market.agents))  # there are no others
+    while candidates != NO_BIT:
+        if candidates & ONE_BIT != NO_BIT and gains(market, low, market.agents[natural(i)].reputation):
             found |= bit
+        candidates >>= ONE_BIT
         bit <<= ONE_BIT
+        i += 1
     return found
 
 
@@ -88,8 +94,9 @@ def _raise_all(market: Market, source: int, targets: np.uint64) -> None:
     low, target = market.agents[source].reputation, 0
     while targets != NO_BIT:
         if targets & ONE_BIT != NO_BIT:
-            risk = laundering_risk(market.agents[target].reputation - low)
-            market.books[source].threat = max(market.books[source].threat, risk)
-            market.books[target].threat = max(market.books[target].threat, 0.3 * risk)
+            initiator, counterparty = market.books[source], market.books[natural(target)]
+            risk = laundering_risk(market.agents[natural(target)].reputation - low)
+            initiator.threat = max(initiator.threat, risk)
+            counterparty.threat = max(counterparty.threat, 0.3 * risk)
         targets >>= ONE_BIT
         target += 1

@@ -7,10 +7,11 @@ from typing import Any
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, nothing
-from swarm_env.core.payoff import externality, payoff_a, payoff_b, surplus
+from swarm_env.core.payoff import externality, surplus
 from swarm_env.core.prefetch import ask_for_settlement
-from swarm_env.core.proxy import clip, quality, v_hat
-from swarm_env.core.types import WINDOW, Market, is_watched, seen
+from swarm_env.core.proxy import clip
+from swarm_env.core.terms import Terms, charged, observed, offered, payoffs
+from swarm_env.core.types import WINDOW, Market, is_watched
 
 RUNNING_RATE = 0.05  #: weight of the newest interaction in the market's running means
 HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
@@ -18,101 +19,99 @@ HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
 
 @rule
 def respond(market: Market) -> None:
-    """Settle in the order of initiators, then empty the inboxes."""
-    for i in range(len(market.agents)):
-        market.agents[i].settled = market.agents[i].proposed >= 0
-        ask_for_settlement(market, i)
-        if market.agents[i].settled:
-            _settle(market, i)
+    """Settle in the order of initiators, and empty the inboxes: every answer is given by now."""
     for i in range(len(market.agents)):
         agent = market.agents[i]
+        ask_for_settlement(market, i)
+        due = agent.proposed >= 0
+        agent.settled = due
+        if due:
+            _settle(market, i)
         agent.proposed, agent.inbox, agent.first, agent.last, agent.arrivals = -1, 0, -1, -1, 0
 
 
 @rule
 def _settle(market: Market, i: int) -> None:
-    agent, book, params = market.agents[i], market.books[i], market.params
-    deal, contact = seen(market.deals, i), natural(agent.proposed)
-    j = market.edges[contact].peer
-    _describe(market, deal, i, j)
-    book.recent[book.initiated % WINDOW] = 1.0 - deal.p
-    book.initiated += 1
-    book.initiated_p += deal.p
-    effect = governance.on_interaction(market, i, deal, nothing())
-    deal.c_a, deal.c_b = effect.c_a, effect.c_b
-    deal.r_a, deal.r_b = (deal.p - 0.5) - effect.c_a, 0.0
-    deal.payoff_a = payoff_a(params, deal.p, deal.tau, deal.c_a, deal.r_a) - deal.effort
-    deal.payoff_b = payoff_b(params, deal.p, deal.tau, deal.c_b, deal.r_b)
-    _pay(market, deal, i, j)
+    agent, contact = market.agents[i], natural(market.agents[i].proposed)
+    edge = market.edges[contact]
+    back, j = natural(edge.back), natural(edge.peer)
+    offer = offered(market, i, edge.peer)
+    _enter(market.books[i], offer.p)
+    effect = governance.on_interaction(market, i, offer, nothing())
+    terms = charged(offer, effect.c_a, effect.c_b)
+    # only an accepted interaction pays; costs levied on a rejected one are still due
+    pay_a, pay_b = payoffs(market.params, terms) if terms.accepted else (-terms.c_a, -terms.c_b)
+    if is_watched(market):
+        _show(market, i, terms)
+    receive(agent, pay_a)
+    receive(market.agents[j], pay_b)
     _sanction(market, i, effect)
-    gain = effect.reputation + (deal.r_a if deal.accepted else 0.0)
+    gain = effect.reputation + (terms.r_a if terms.accepted else 0.0)
     agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
-    if deal.answered:  # what expired teaches nothing, nobody was there
-        _learn(market, deal, contact)
-        _learn(market, deal, natural(market.edges[contact].back))
-    _count(market, deal)
-    governance.remember(market, i, deal)
+    if terms.answered:  # what expired teaches nothing, nobody was there
+        _learn(market, terms, contact)
+        _learn(market, terms, back)
+    _count(market, terms, pay_a + pay_b)
+    governance.remember(market, i, terms)
 
 
 @rule
-def _count(market: Market, deal: Any) -> None:
+def _enter(book: Any, p: float) -> None:
+    """Note an interaction of its initiator's; the breaker judges the window with this one in it."""
+    book.recent[natural(book.initiated) % natural(WINDOW)] = 1.0 - p
+    book.initiated += 1
+    book.initiated_p += p
+
+
+@rule
+def _count(market: Market, terms: Terms, welfare: float) -> None:
     """The market's running means, and the episode's totals."""
     row, params = market.row, market.params
     row.settled += 1
-    row.p_sum += deal.p
-    row.mean_p += RUNNING_RATE * (deal.p - row.mean_p)
-    if deal.accepted:
+    row.p_sum += terms.p
+    row.mean_p += RUNNING_RATE * (terms.p - row.mean_p)
+    if terms.accepted:
         row.accepted += 1
-        row.p_accepted += deal.p
-        row.toxicity += RUNNING_RATE * (1.0 - deal.p - row.toxicity)
-        row.welfare += deal.payoff_a + deal.payoff_b
-        row.social += surplus(deal.p, params.s_plus, params.s_minus) - externality(deal.p, params.h)
-    if deal.answered and deal.p_offer < params.safety_threshold:
+        row.p_accepted += terms.p
+        row.toxicity += RUNNING_RATE * (1.0 - terms.p - row.toxicity)
+        row.welfare += welfare
+        row.social += surplus(terms.p, params.s_plus, params.s_minus) - externality(terms.p, params.h)
+    if terms.answered and terms.p_offer < params.safety_threshold:
         row.risky += 1
-        row.attacks += 1 if deal.accepted else 0
-    elif deal.answered:
+        row.attacks += 1 if terms.accepted else 0
+    elif terms.answered:
         row.sound += 1
-        row.refusals += 0 if deal.accepted else 1
+        row.refusals += 0 if terms.accepted else 1
 
 
 @rule
-def _describe(market: Market, deal: Any, i: int, j: int) -> None:
-    """The interaction as it stands before governance; a rejection clips engagement at 0 [S]."""
-    params, proposal, scratch = market.params, market.proposals[i], market.agents[i].scratch
-    deal.counterparty, deal.conduct = j, proposal.conduct
-    deal.answered, deal.accepted = scratch.answered, scratch.answered and scratch.accepted
-    deal.progress, deal.rework, deal.rejections = proposal.progress, proposal.rework, proposal.rejections
-    deal.misuse, deal.signal, deal.p_offer = proposal.misuse, proposal.signal, proposal.p
-    deal.engagement = proposal.engagement if deal.accepted else min(proposal.engagement, 0.0)
-    deal.v_hat = v_hat(params, deal.progress, deal.rework, deal.rejections, deal.misuse, deal.engagement)
-    deal.p = proposal.p if deal.engagement == proposal.engagement else quality(params, deal.v_hat)
-    deal.tau = -params.extraction[deal.conduct]
-    deal.effort = params.effort[deal.conduct]
-    deal.v = 1.0 if random.uniform(market.row.step_key, i, random.OUTCOME) < deal.p else -1.0
-
-
-@rule
-def _pay(market: Market, deal: Any, i: int, j: int) -> None:
-    """Only an accepted interaction pays; costs levied on a rejected one are still due."""
-    mine, theirs = seen(market.outcomes, i), seen(market.outcomes, j)
+def _show(market: Market, i: int, terms: Terms) -> None:
+    """Write an interaction down for infos and logs, and what it did to both parties."""
+    deal, params, proposal = market.deals[i], market.params, market.proposals[i]
+    deal.counterparty, deal.conduct = terms.counterparty, terms.conduct
+    deal.answered, deal.accepted = terms.answered, terms.accepted
+    deal.progress, deal.rework, deal.rejections = terms.progress, terms.rework, terms.rejections
+    deal.misuse, deal.signal, deal.p_offer = terms.misuse, terms.signal, terms.p_offer
+    deal.engagement, deal.v_hat = terms.engagement, observed(params, proposal, terms.engagement)
+    deal.p, deal.tau, deal.effort = terms.p, terms.tau, terms.effort
+    deal.c_a, deal.c_b, deal.r_a, deal.r_b = terms.c_a, terms.c_b, terms.r_a, terms.r_b
+    deal.payoff_a, deal.payoff_b = payoffs(params, terms)
+    deal.v = 1.0 if random.uniform(market.row.step_key, i, random.OUTCOME) < terms.p else -1.0
+    mine, theirs = market.outcomes[i], market.outcomes[natural(terms.counterparty)]
     mine.initiated += 1
-    mine.expired += 0 if deal.answered else 1
-    theirs.received += 1 if deal.answered else 0
-    for k in range(len(mine.levers) if is_watched(market) else 0):
+    mine.expired += 0 if terms.answered else 1
+    theirs.received += 1 if terms.answered else 0
+    for k in range(len(mine.levers)):
         mine.levers[k] += deal.costs[k, 0]
         theirs.levers[k] += deal.costs[k, 1]
-    if deal.accepted:
+    if terms.accepted:
         mine.initiated_accepted += 1
         theirs.received_accepted += 1
         mine.payoff_initiator += deal.payoff_a
         theirs.payoff_counterparty += deal.payoff_b
-        receive(market.agents[i], deal.payoff_a)
-        receive(market.agents[natural(j)], deal.payoff_b)
     else:
-        mine.cost += deal.c_a
-        theirs.cost += deal.c_b
-        receive(market.agents[i], -deal.c_a)
-        receive(market.agents[natural(j)], -deal.c_b)
+        mine.cost += terms.c_a
+        theirs.cost += terms.c_b
 
 
 @rule
@@ -128,38 +127,43 @@ def penalise(market: Market, i: int, effect: Effect) -> None:
     """Take reputation and resources."""
     agent = market.agents[i]
     agent.reputation = clip(agent.reputation + effect.reputation, -1.0, 1.0)
-    seen(market.outcomes, i).penalty -= effect.resources
+    if is_watched(market):
+        market.outcomes[i].penalty -= effect.resources
     receive(agent, effect.resources)
 
 
 @rule
 def _sanction(market: Market, i: int, effect: Effect) -> None:
     """Book a failed audit, a violation, a freeze."""
-    agent, book, outcome = market.agents[i], market.books[i], seen(market.outcomes, i)
-    outcome.audited = effect.failed_audit > 0
-    outcome.violation = effect.violation > 0
-    book.failed_audits += effect.failed_audit
-    book.breaches += effect.violation
-    book.violations += effect.violation
-    outcome.count = book.violations
+    agent, book = market.agents[i], market.books[i]
     for _ in range(effect.failed_audit + effect.violation):
         agent.heat = min(agent.heat + HEAT_SANCTION, 1.0)
         penalise(market, i, governance.on_sanction(market.params, agent))
+    if effect.failed_audit > 0:
+        book.failed_audits += 1
+    if effect.violation > 0:
+        book.breaches += 1
+        book.violations += 1
     if effect.freeze > 0:
         agent.frozen_until = market.row.epoch + effect.freeze
-        outcome.froze, outcome.until = True, agent.frozen_until
+    if is_watched(market):
+        outcome = market.outcomes[i]
+        outcome.audited, outcome.violation = effect.failed_audit > 0, effect.violation > 0
+        outcome.count = book.violations
+        if effect.freeze > 0:
+            outcome.froze, outcome.until = True, agent.frozen_until
 
 
 @rule
-def _learn(market: Market, deal: Any, index: int) -> None:
+def _learn(market: Market, terms: Terms, index: int) -> None:
     """What one party remembers of an interaction that got an answer."""
     contact, relation, params = market.contacts[index], market.relations[index], market.params
     relation.met += 1
-    relation.met_p += deal.p
-    if not deal.accepted:
+    relation.met_p += terms.p
+    if not terms.accepted:
         contact.trust = 0.9 * contact.trust + 0.05  # [S]
         return
-    contact.trust = 0.7 * contact.trust + 0.3 * deal.p  # [S]
+    contact.trust = 0.7 * contact.trust + 0.3 * terms.p  # [S]
     relation.won = min(relation.won + 0.1, 1.0)  # [S]
     if params.dynamic and contact.weight > 0.0:
         contact.weight = min(contact.weight + params.edge_strengthen_rate, params.max_edge_weight)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from swarm_env.core import governance
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import Effect
 from swarm_env.core.respond import penalise
-from swarm_env.core.types import Market, seen
+from swarm_env.core.types import Market, is_watched
 
 
 @rule
@@ -15,7 +15,7 @@ def turn(market: Market) -> None:
     """Count the step; turn the epoch if it is over."""
     row, params = market.row, market.params
     row.step += 1
-    if row.step % params.steps_per_epoch != 0:
+    if row.step != (row.epoch + 1) * params.steps_per_epoch:  # a division is dear
         return
     for i in range(len(market.agents)):
         _close(market, i)
@@ -29,36 +29,42 @@ def turn(market: Market) -> None:
 
 @rule
 def _close(market: Market, i: int) -> None:
-    agent, outcome, epoch = market.agents[i], seen(market.outcomes, i), market.row.epoch
-    outcome.close_reputation, outcome.close_resources = agent.reputation, agent.resources
-    outcome.close_frozen = is_frozen(agent, epoch)
-    outcome.close_quarantined = epoch < agent.quarantined_until
+    agent, epoch = market.agents[i], market.row.epoch
     agent.visibility *= 0.5
+    if is_watched(market):
+        outcome = market.outcomes[i]
+        outcome.close_reputation, outcome.close_resources = agent.reputation, agent.resources
+        outcome.close_frozen = is_frozen(agent, epoch)
+        outcome.close_quarantined = epoch < agent.quarantined_until
 
 
 @rule
 def _fade_network(market: Market) -> None:
     """Contacts fade and break; agents in disrepute lose theirs."""
     params = market.params
-    cut = params.reputation_disconnect_threshold > -1.0  # no reputation is lower
-    for i in range(len(market.agents) if cut or params.dynamic else 0):
+    dynamic, kept, faint = params.dynamic, 1.0 - params.edge_decay_rate, params.min_edge_weight
+    threshold = params.reputation_disconnect_threshold
+    cut = threshold > -1.0  # no reputation is lower
+    for i in range(len(market.agents) if cut or dynamic else 0):
+        alone = market.agents[i].reputation < threshold
         for k in range(market.seats[i].start, market.seats[i].stop):
-            contact = market.contacts[k]
-            if params.dynamic:
-                contact.weight *= 1.0 - params.edge_decay_rate
-                if contact.weight < params.min_edge_weight:
-                    contact.weight = 0.0
-            if cut:
-                least = min(market.agents[i].reputation, market.agents[market.edges[k].peer].reputation)
-                if least < params.reputation_disconnect_threshold:
-                    contact.weight = 0.0
+            edge = natural(k)
+            weight = market.contacts[edge].weight
+            if dynamic:
+                weight *= kept
+                if weight < faint:
+                    weight = 0.0
+            if alone or (cut and market.agents[natural(market.edges[edge].peer)].reputation < threshold):
+                weight = 0.0
+            market.contacts[edge].weight = weight
 
 
 @rule
 def _open(market: Market, i: int) -> None:
     agent, epoch = market.agents[i], market.row.epoch
     agent.posts, agent.votes, agent.tasks, agent.actions = 0, 0, 0, 0
-    seen(market.outcomes, i).released = is_frozen(agent, epoch - 1) and not is_frozen(agent, epoch)
+    if is_watched(market):
+        market.outcomes[i].released = is_frozen(agent, epoch - 1) and not is_frozen(agent, epoch)
 
 
 @rule
@@ -70,8 +76,9 @@ def _apply(market: Market, i: int, effect: Effect) -> None:
     if effect.pardon > 0:
         book.violations, agent.frozen_until = 0, 0
     if effect.quarantine > 0:
-        outcome = seen(market.outcomes, i)
-        outcome.quarantined, outcome.released = epoch >= agent.quarantined_until, False
+        if is_watched(market):
+            outcome = market.outcomes[i]
+            outcome.quarantined, outcome.released = epoch >= agent.quarantined_until, False
         agent.quarantined_until = epoch + effect.quarantine
         book.judged, book.lapsed = market.row.step, book.initiated
 

@@ -75,17 +75,17 @@ def remember(market: Market, i: int, deal: Any) -> None:
     if deal.accepted:
         dealing.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
-    lower = i < deal.counterparty
-    pair = dealing if lower else market.pairs[natural(market.edges[edge].back)]
+    lower, back = i < deal.counterparty, natural(market.edges[edge].back)
+    pair = market.pairs[edge if lower else back]
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
-    pair.count += 1
+    count = pair.count + 1
     dx, dy = x - pair.mean_x, y - pair.mean_y
-    pair.mean_x += dx / pair.count
-    pair.mean_y += dy / pair.count
-    pair.m2_x += dx * (x - pair.mean_x)
-    pair.m2_y += dy * (y - pair.mean_y)
-    pair.m_xy += dx * (y - pair.mean_y)
+    mean_x, mean_y = pair.mean_x + dx / count, pair.mean_y + dy / count
+    pair.count, pair.mean_x, pair.mean_y = count, mean_x, mean_y
+    pair.m2_x += dx * (x - mean_x)
+    pair.m2_y += dy * (y - mean_y)
+    pair.m_xy += dx * (y - mean_y)
 
 
 @rule
@@ -97,9 +97,10 @@ def _correlation(pair: Any) -> float:
 @rule
 def _root(work: Any, i: int) -> int:
     """The representative of i's group, halving the path on the way."""
-    while work[i].parent != i:
-        work[i].parent = work[work[i].parent].parent
-        i = work[i].parent
+    while work[natural(i)].parent != i:
+        record = work[natural(i)]
+        record.parent = work[natural(record.parent)].parent
+        i = record.parent
     return i
 
 
@@ -108,15 +109,15 @@ def assess(market: Market) -> None:
     """Score all pairs and groups; writes `collusion_risk` of every agent. Linear in contacts."""
     if not market.params.collusion_detection_enabled:
         return
-    pairs, interactions, squares = 0, 0, 0.0
     for i in range(len(market.agents)):
         market.books[i].collusion_risk = 0.0
-        for edge in range(market.seats[i].start, market.seats[i].stop):
-            count = market.pairs[edge].count
-            if count > 0:
-                pairs += 1
-                interactions += count
-                squares += float(count) * count
+    pairs, interactions, squares = 0, 0, 0.0
+    for edge in range(len(market.pairs)):
+        count = market.pairs[edge].count
+        if count > 0:
+            pairs += 1
+            interactions += count
+            squares += float(count) * count
     if interactions >= market.params.collusion_min_interactions:
         mean = interactions / pairs
         if _score_pairs(market, mean, math.sqrt(max(squares / pairs - mean * mean, 0.0))):
@@ -130,27 +131,40 @@ def assess(market: Market) -> None:
 def _score_pairs(market: Market, mean: float, sd: float) -> bool:
     """Returns whether any was flagged; else there are no groups."""
     work, least, flagged = market.assessments, max(market.params.collusion_min_interactions, 1), False
-    for i in range(len(market.agents)):
-        work[i].parent = i
-    for i in range(len(market.agents)):
-        for edge in range(market.seats[i].start, market.seats[i].stop):
-            pair = market.pairs[edge]
-            if pair.count < least:
-                continue
-            j = market.edges[edge].peer
-            other = market.pairs[market.edges[edge].back]
-            p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
-            p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
-            accepted = (pair.accepted + other.accepted) / pair.count
-            z = (pair.count - mean) / sd if sd > 0.0 else 0.0
-            correlation = _correlation(pair) if pair.m_xy > 0.0 else 0.0  # a negative one counts as none
-            score = pair_score(market.params, pair.count, accepted, correlation, 0.5 * (p_i + p_j), z)
-            market.books[i].collusion_risk = max(market.books[i].collusion_risk, score)
-            market.books[j].collusion_risk = max(market.books[j].collusion_risk, score)
-            if score >= market.params.collusion_score_threshold:
-                work[_root(work, i)].parent = _root(work, j)
-                flagged = True
+    for edge in range(len(market.pairs)):
+        pair = market.pairs[edge]
+        count = pair.count
+        if count < least:
+            continue
+        back = natural(market.edges[edge].back)
+        other = market.pairs[back]
+        p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
+        p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
+        accepted = (pair.accepted + other.accepted) / count
+        z = (count - mean) / sd if sd > 0.0 else 0.0
+        correlation = _correlation(pair) if pair.m_xy > 0.0 else 0.0  # a negative one counts as none
+        score = pair_score(market.params, count, accepted, correlation, 0.5 * (p_i + p_j), z)
+        i, j = market.edges[back].peer, market.edges[edge].peer
+        _raise(market.books[natural(i)], score)
+        _raise(market.books[natural(j)], score)
+        if score >= market.params.collusion_score_threshold:
+            if not flagged:
+                _separate(market)
+            work[natural(_root(work, i))].parent = _root(work, j)
+            flagged = True
     return flagged
+
+
+@rule
+def _raise(book: Any, score: float) -> None:
+    book.collusion_risk = max(book.collusion_risk, score)
+
+
+@rule
+def _separate(market: Market) -> None:
+    """Everybody is a group of its own."""
+    for i in range(len(market.agents)):
+        market.assessments[i].parent = i
 
 
 @rule
@@ -217,7 +231,7 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     if not (market.params.collusion_detection_enabled and market.params.collusion_realtime_penalty):
         return nothing()
     risk_i = market.books[i].collusion_risk
-    risk_j = market.books[deal.counterparty].collusion_risk
+    risk_j = market.books[natural(deal.counterparty)].collusion_risk
     if min(risk_i, risk_j) < market.params.collusion_score_threshold:
         return nothing()
     fine = market.params.collusion_realtime_rate * 0.5 * (risk_i + risk_j)

@@ -87,7 +87,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
     if not market.params.security_enabled:
         return
     row, history, contact = market.row, market.history, natural(market.agents[i].proposed)
-    past = history[natural(row.oldest)]
+    past, following = history[natural(row.oldest)], row.oldest + 1
     if row.remembered >= len(history):
         _forget(market, past)
     past.contact, past.step, past.accepted = contact, row.step, deal.accepted
@@ -96,7 +96,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
         market.relations[contact].launders += 1
         market.relations[contact].laundered = row.step
     row.remembered += 1
-    row.oldest = row.oldest + 1 if row.oldest + 1 < len(history) else 0
+    row.oldest = following if following < len(history) else 0
 
 
 @rule
@@ -104,7 +104,7 @@ def _forget(market: Market, past: Any) -> None:
     """The oldest interaction leaves the window."""
     row = market.row
     if past.accepted:
-        market.relations[past.contact].launders -= 1
+        market.relations[natural(past.contact)].launders -= 1
     if past.suspicious:
         row.suspect = row.suspect + 1 if row.suspect + 1 < len(market.history) else 0
         row.suspects -= 1
@@ -127,15 +127,20 @@ def _list(market: Market, contact: int, deal: Any) -> bool:
 
 
 @rule
-def _place(market: Market, n: int) -> int:
+def _place(market: Market, n: int) -> Any:
     """Where in history the suspicious interaction n is listed, from 0, the oldest."""
     place = market.row.suspect + n
-    return int(place if place < len(market.history) else place - len(market.history))
+    return natural(place if place < len(market.history) else place - len(market.history))
 
 
 @rule
-def _initiator(market: Market, contact: int) -> int:
-    return int(market.edges[natural(market.edges[natural(contact)].back)].peer)
+def _initiator(market: Market, contact: int) -> Any:
+    return natural(market.edges[natural(market.edges[natural(contact)].back)].peer)
+
+
+@rule
+def _target(market: Market, contact: int) -> Any:
+    return natural(market.edges[natural(contact)].peer)
 
 
 @rule
@@ -155,10 +160,9 @@ def _is_success(deal: Any) -> bool:
 @rule
 def _raise(market: Market, source: int, target: int, risk: float) -> None:
     """A threat scores its source in full and its target at three tenths [S]."""
-    if market.books[source].threat < risk:
-        market.books[source].threat = risk
-    if market.books[target].threat < 0.3 * risk:
-        market.books[target].threat = 0.3 * risk
+    initiator, counterparty = market.books[source], market.books[target]
+    initiator.threat = max(initiator.threat, risk)
+    counterparty.threat = max(counterparty.threat, 0.3 * risk)
 
 
 @rule
@@ -195,7 +199,7 @@ def _find_injection(market: Market) -> int:
         harms += past.harm
         if past.listed_step >= market.books[source].judged:  # else it was quarantined for it
             work[source].hits += past.success
-            _raise(market, source, market.edges[past.listed].peer, past.risk)
+            _raise(market, source, _target(market, past.listed), past.risk)
     return harms
 
 
@@ -215,7 +219,7 @@ def _find_manipulation(market: Market) -> None:
         past = market.history[_place(market, n)]
         source = _initiator(market, past.listed)
         if past.success and past.listed_step >= market.books[source].judged:
-            _raise(market, source, market.edges[past.listed].peer, work[source].risk)
+            _raise(market, source, _target(market, past.listed), work[source].risk)
 
 
 @rule
@@ -236,7 +240,7 @@ def _find_contagion(market: Market) -> None:
         while history[_place(market, entered)].listed_step > past.listed_step:
             _enter(market, history[_place(market, entered)])
             entered -= 1
-        source, target = _initiator(market, past.listed), market.edges[past.listed].peer
+        source, target = _initiator(market, past.listed), _target(market, past.listed)
         victim = market.assessments[target]
         if victim.tally < 2 or past.listed_step < market.books[source].judged:
             continue
@@ -245,7 +249,7 @@ def _find_contagion(market: Market) -> None:
             risk = contagion_risk(agents - 1, velocity)
             _raise(market, source, target, risk)
             for k in range(min(victim.tally, CHAIN)):
-                _raise(market, source, victim.chain[(victim.tally - 1 - k) % CHAIN], risk)
+                _raise(market, source, natural(victim.chain[(victim.tally - 1 - k) % CHAIN]), risk)
 
 
 @rule
