@@ -8,7 +8,7 @@ such a row is the first observation of its next episode, and ``infos`` holds the
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Compiled, Learners, compile_scenario
 from swarm_env.core import features, observe, step
+from swarm_env.core.sizes import known
 from swarm_env.core.tables import table, tables
 from swarm_env.core.types import DESK, PASSING, Scene, State, View
 from swarm_env.crew import Crew
@@ -44,6 +45,9 @@ class MarketVectorEnv:
         seed: row b plays seed + b.
         copy: return fresh arrays. Without it observations and masks are views that the next step overwrites.
         record: keep what every step settles, for `interactions`; costs memory and some speed.
+        tuned: steps by machine code made for this batch's numbers of agents, slots and contacts (up to 64 of each): the
+            same trajectories in less time (docs/performance.md). Its first step compiles for about a minute; later
+            batches of that shape, in any process, find the code on disk.
 
     Attributes:
         num_envs, num_learners: B, L.
@@ -66,6 +70,7 @@ class MarketVectorEnv:
         seed: int = 0,
         copy: bool = False,
         record: bool = False,
+        tuned: bool = False,
     ) -> None:
         if num_envs < 1 or num_threads < 1:
             raise ValueError(f"num_envs and num_threads must be at least 1, got {num_envs} and {num_threads}")
@@ -79,6 +84,9 @@ class MarketVectorEnv:
         self._view: View
         self._spare: View | None = None  # that the next step writes into, see `keep_last`
         self._allocate(which)
+        self._advance: Callable[..., None] = step.advance_unchecked
+        if tuned:
+            self._advance = step.advance_tuned(known(self._scene, self.compiled.inbox, self.compiled.peers, not record))
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
         # rows that share a desk stay on one thread; recorded, each has its own
@@ -164,7 +172,7 @@ class MarketVectorEnv:
         if self._spare is not None:
             self._view, self._spare = self._spare, self._view
         parts = self._scene, self.state_tables, self._view
-        self._crew.each(lambda lo, hi: step.advance_unchecked(*parts, chosen, lo, hi))
+        self._crew.each(lambda lo, hi: self._advance(*parts, chosen, lo, hi))
         rewards: NDArray[Any] = self._view.reward.astype(kind)
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)
@@ -367,6 +375,7 @@ def vector_env(
     copy: bool = False,
     device: str = "cpu",
     record: bool = False,
+    tuned: bool = False,
 ) -> MarketVectorEnv:
     """A batch of markets; see `MarketVectorEnv`.
 
@@ -374,16 +383,18 @@ def vector_env(
         device: "cpu", or "cuda" for `swarm_env.adapters.cuda.CudaVectorEnv`: PyTorch tensors in and out of a GPU.
 
     Raises:
-        ValueError: another device, or record on a GPU. ImportError: the extra `cuda` is not installed.
+        ValueError: another device, record or tuned on a GPU. ImportError: the extra `cuda` is not installed.
         RuntimeError: there is no GPU.
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
     if device == "cuda":  # from a layer above, with libraries that nobody else needs
+        if tuned:
+            raise ValueError("tuned: code is made for one shape on the CPU only; leave device='cuda' or tuned away")
         if record:
             raise ValueError("record: interactions are recorded on the CPU only; leave device='cuda' or record away")
         cuda: MarketVectorEnv = import_module("swarm_env.adapters.cuda").CudaVectorEnv(
             scenario, num_envs, learners, num_threads, seed, copy
         )
         return cuda
-    return MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, copy, record)
+    return MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, copy, record, tuned)

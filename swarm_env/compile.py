@@ -26,6 +26,7 @@ from swarm_env.scenario import Scenario
 
 DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
 NO_CAP, NO_THRESHOLD = -1, -2.0  #: what the kernels read for an absent bandwidth cap or disconnect threshold
+WITHOUT_END = 1e30  #: a budget of which some is never less
 RUNNING_START = 0.5  #: the market's running means before anything has happened
 
 Learners = str | Sequence[str]
@@ -252,6 +253,8 @@ def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:
     yield "bandwidth_cap", _or(scenario.governance.bandwidth_cap, NO_CAP)
     network = scenario.network
     on = network is not None and network.enabled
+    limits, actions = scenario.rate_limits, _or(scenario.governance.bandwidth_cap, WITHOUT_END)
+    yield "budgets", np.array([limits.posts_per_epoch, limits.votes_per_epoch, limits.tasks_per_epoch, actions], "f4")
     yield "dynamic", bool(on and network is not None and network.dynamic)
     for name, off in (
         ("edge_strengthen_rate", 0.0), ("edge_decay_rate", 0.0), ("min_edge_weight", 0.0),

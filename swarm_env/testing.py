@@ -21,6 +21,7 @@ from swarm_env.catalog import Source, load_scenario
 from swarm_env.compile import Learners, compile_scenario
 from swarm_env.core import types
 from swarm_env.core.section import Section
+from swarm_env.core.sizes import UNKNOWN
 from swarm_env.core.tables import table
 from swarm_env.core.types import CONDUCTS, NUM_TRAITS, Market
 
@@ -76,7 +77,7 @@ def plain_market(scenario: Source, learners: Learners = (), seed: int = 0) -> Ma
         copies[name] = table(cls, *original.shape, plain=True)
         np.copyto(copies[name].view(np.ndarray).view(original.dtype), original)
     params = np.array(scene.params).view(np.recarray)
-    return Market._make([params[0], *(copies[name][0] for name in (*RECORDS, "rows", "agents"))])
+    return Market._make([params[0], *(copies[name][0] for name in (*RECORDS, "rows", "agents")), UNKNOWN])
 
 
 def _check_config(module: ModuleType) -> None:

@@ -45,13 +45,14 @@ def see(compiled: Compiled, state: State) -> bytes:
 
 def observe_rows(compiled: Compiled, state: State, view: Any) -> None:
     from swarm_env.core.compiled import kernel
+    from swarm_env.core.sizes import UNKNOWN
     from swarm_env.core.types import market_of
 
     global _KERNEL
     if _KERNEL is None:
 
         def look(scene: Any, state: Any, view: Any) -> None:
-            market = market_of(scene, state, 0)
+            market = market_of(scene, state, 0, UNKNOWN)
             observe.observe(market, view.observation[0], view.mask[0], view.reward[0], view.info[0])
 
         _KERNEL = kernel(look)

@@ -78,6 +78,7 @@ class MarketVecEnv(VecEnv):
         learners: "all", a name, a pattern such as ``honest_*``, or a sequence of these.
         num_threads: worker threads under the markets.
         seed: market b plays seed + b; `seed()`, which SB3 calls for `PPO(seed=...)`, sets it anew.
+        tuned: machine code for this shape of batch, see `MarketVectorEnv`.
 
     Attributes:
         market: the MarketVectorEnv below.
@@ -94,8 +95,9 @@ class MarketVecEnv(VecEnv):
         learners: Learners = "all",
         num_threads: int = 1,
         seed: int = 0,
+        tuned: bool = False,
     ) -> None:
-        self.market = MarketVectorEnv(scenario, num_envs, learners, num_threads, seed)
+        self.market = MarketVectorEnv(scenario, num_envs, learners, num_threads, seed, tuned=tuned)
         slots = self.market.num_envs * self.market.num_learners
         self.agents = self.market.possible_agents * self.market.num_envs
         self._started = time.time()

@@ -9,7 +9,8 @@ from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_targ
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
-from swarm_env.core.types import ADVERSARIAL, NOOP, POST, PROPOSE, TASK, VOTE, Market, seen
+from swarm_env.core.sizes import agents_in, inbox_slots, is_watched
+from swarm_env.core.types import ADVERSARIAL, NOOP, POST, PROPOSE, TASK, VOTE, Market
 
 COOLDOWN = 2  #: steps between two attacks of a scripted adversary [S]
 LIKES = 0.5  #: trust from which on a vote is up
@@ -18,7 +19,7 @@ LIKES = 0.5  #: trust from which on a vote is up
 @rule
 def act(market: Market) -> None:
     """Carry out every agent's intent."""
-    num_agents = len(market.agents)
+    num_agents = agents_in(market)
     start = random.integer(market.row.step_key, 0, random.ARRIVAL, 0, num_agents - 1)
     for n in range(num_agents):
         i = _turned(start + n, num_agents)
@@ -27,7 +28,7 @@ def act(market: Market) -> None:
             ask_for_target(market, later, _turned(start + min(n + SEATS, num_agents - 1), num_agents))
         else:
             ask_for_dealings(market, i)
-        if market.agents[i].scratch.verb != NOOP:
+        if market.agents[natural(i)].scratch.verb != NOOP:
             _perform(market, i)
 
 
@@ -38,11 +39,12 @@ def _turned(n: int, num_agents: int) -> int:
 
 @rule
 def _perform(market: Market, i: int) -> None:
-    agent, params = market.agents[i], market.params
-    outcome, verb = seen(market.outcomes, i), agent.scratch.verb
+    agent, params = market.agents[natural(i)], market.params
+    verb = agent.scratch.verb
     if is_frozen(agent, market.row.epoch) or not governance.may_act(params, agent):
         return  # frozen, or fallen below the stake, in this very step
-    outcome.verb = verb
+    if is_watched(market):
+        market.outcomes[i].verb = verb
     agent.actions += 1
     if verb == PROPOSE:
         _propose(market, i)
@@ -54,26 +56,30 @@ def _perform(market: Market, i: int) -> None:
     elif verb == TASK:
         agent.tasks += 1
         conduct = agent.scratch.conduct
-        outcome.task_pay = params.task_reward * (params.expected_p[conduct] - params.effort[conduct])
-        receive(agent, outcome.task_pay)
+        pay = params.task_reward * (params.expected_p[conduct] - params.effort[conduct])
+        if is_watched(market):
+            market.outcomes[i].task_pay = pay
+        receive(agent, pay)
 
 
 @rule
 def _propose(market: Market, i: int) -> None:
     """Open a proposal, unless the counterparty has been asked its fill this step."""
-    agent = market.agents[i]
-    contact, proposal, outcome = agent.scratch.contact, market.proposals[i], seen(market.outcomes, i)
+    agent, proposal = market.agents[natural(i)], market.proposals[natural(i)]
+    contact = agent.scratch.contact
     j = market.edges[natural(contact)].peer
     peer = market.agents[natural(j)]
-    outcome.target = j
+    if is_watched(market):
+        market.outcomes[i].target = j
     if agent.cooldown == 0:
         agent.cooldown = COOLDOWN
     if peer.arrivals >= market.params.interactions_per_step:
-        outcome.bounced = True
+        if is_watched(market):
+            market.outcomes[i].bounced = True
         return
     peer.arrivals += 1
     agent.proposed, proposal.slot, proposal.next = contact, -1, -1
-    if peer.inbox < market.params.inbox:  # else it will expire: overflow
+    if peer.inbox < inbox_slots(market):  # else it will expire: overflow
         proposal.slot = peer.inbox
         if peer.inbox == 0:
             peer.first = i
@@ -87,14 +93,16 @@ def _propose(market: Market, i: int) -> None:
 @rule
 def _vote(market: Market, i: int) -> None:
     """Up for those it trusts, down for the others; adversarial conduct votes down."""
-    agent = market.agents[i]
-    contact, outcome = natural(agent.scratch.contact), seen(market.outcomes, i)
+    agent = market.agents[natural(i)]
+    contact = natural(agent.scratch.contact)
     j = market.edges[contact].peer
     peer = market.agents[natural(j)]
     up = market.contacts[contact].trust >= LIKES and agent.scratch.conduct != ADVERSARIAL
-    outcome.target, outcome.direction = j, 1 if up else -1
-    outcome.weight = governance.vote_weight(market.params, agent)
-    change = outcome.direction * market.params.vote_step * outcome.weight
+    direction, weight = 1.0 if up else -1.0, governance.vote_weight(market.params, agent)
+    change = direction * market.params.vote_step * weight
+    if is_watched(market):
+        outcome = market.outcomes[i]
+        outcome.target, outcome.direction, outcome.weight = j, 1 if up else -1, weight
     peer.reputation = clip(peer.reputation + change, -1.0, 1.0)
     market.relations[contact].voted = market.row.epoch + 1
     agent.votes += 1

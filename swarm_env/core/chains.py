@@ -11,6 +11,7 @@ import numpy as np
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
+from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
 
 BITS = 64  #: searches that run at once
@@ -48,7 +49,7 @@ def raise_target(market: Market, source: int, target: int) -> None:
 @rule
 def rank(market: Market) -> None:
     """`order`: all agents by reputation, lowest first: into as many bins as agents, then Shell's sort of neighbours."""
-    agents, places, num_agents = market.agents, market.places, len(market.agents)
+    agents, places, num_agents = market.agents, market.places, agents_in(market)
     for k in range(num_agents):
         places[k].next = 0
     for i in range(num_agents):
@@ -89,7 +90,7 @@ def _sort(places: Any) -> None:
 @rule
 def link(market: Market) -> None:
     """Every agent's node and links: whom it had dealings accepted by, those that count against itself first."""
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         node = market.nodes[i]
         node.reputation, node.start, node.outs = market.agents[i].reputation, market.seats[i].start, 0
         _link_own(market, i)

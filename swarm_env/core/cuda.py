@@ -15,6 +15,7 @@ from typing import Any
 from numba import cuda
 
 from swarm_env.core import observe, step
+from swarm_env.core.sizes import UNKNOWN
 
 BLOCK = 64  #: threads a block: few, so that some thousand rows reach every multiprocessor
 
@@ -27,7 +28,7 @@ def advance(scene: Any, state: Any, view: Any, actions: Any) -> None:
     """Play one step of every row. actions: int64 (B, L, I+3)."""
     b = cuda.grid(1)
     if b < len(actions):
-        step.advance_row(scene, state, view, actions, b)
+        step.advance_row(scene, state, view, actions, b, UNKNOWN)
 
 
 @cuda.jit  # type: ignore[untyped-decorator,unused-ignore]

@@ -13,19 +13,20 @@ from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import Intent, idle, is_frozen
 from swarm_env.core.observe import peer_contact, within_budget
 from swarm_env.core.prefetch import ask_for_orders, ask_for_vote
-from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market, seen
+from swarm_env.core.sizes import agents_in, inbox_slots, is_watched, learner_of, peer_slots
+from swarm_env.core.types import AS_SCRIPTED, NOOP, NUM_CONDUCTS, PROPOSE, VOTE, Market
 
 
 @rule
 def decide(market: Market, actions: Any) -> None:
     """Fill every agent's `scratch`: the answer to what it proposed, and its own intent. actions: (L, I+3)."""
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         ask_for_orders(market, i, actions)
-        agent, learner = market.agents[i], market.seats[i].learner
+        agent, learner = market.agents[i], learner_of(market, i)
         frozen, may = is_frozen(agent, market.row.epoch), governance.may_act(market.params, agent)
         if learner >= 0:
             busy, illegal = _answer_as_told(market, i, actions[learner], frozen)
-            told = actions[learner, market.params.inbox] != AS_SCRIPTED
+            told = actions[learner, inbox_slots(market)] != AS_SCRIPTED
         else:
             busy, illegal, told = _answer_by_script(market, i, frozen), 0, False
         if told:
@@ -33,8 +34,8 @@ def decide(market: Market, actions: Any) -> None:
             illegal += wrong
         else:
             intent = archetypes.act(market, i) if may and not (busy or frozen) else idle()
-        if learner >= 0:
-            seen(market.outcomes, i).illegal = illegal
+        if learner >= 0 and is_watched(market):
+            market.outcomes[i].illegal = illegal
         scratch = agent.scratch
         scratch.verb, scratch.contact, scratch.conduct = intent.verb, intent.contact, intent.conduct
         ask_for_vote(market, intent.verb, intent.contact)
@@ -44,7 +45,7 @@ def decide(market: Market, actions: Any) -> None:
 def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> tuple[bool, int]:
     """A learner's answers; returns whether a script would have spent its turn on them, and how many were illegal."""
     busy, illegal, initiator = False, 0, market.agents[i].first
-    slots = market.params.inbox
+    slots = inbox_slots(market)
     waiting = 0 if frozen else min(int(market.agents[i].inbox), slots)
     for slot in range(waiting):
         told = action[slot]
@@ -57,7 +58,7 @@ def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> tuple[
             contact = market.edges[asked.proposed].back
             asked.scratch.accepted = archetypes.answer(market, i, initiator, contact, on_turn)
         initiator = market.proposals[natural(initiator)].next
-    for slot in range(waiting, slots):
+    for slot in range(waiting, slots if is_watched(market) else waiting):
         illegal += action[slot] != 0 and action[slot] != AS_SCRIPTED
     return busy, illegal
 
@@ -65,7 +66,7 @@ def _answer_as_told(market: Market, i: int, action: Any, frozen: bool) -> tuple[
 @rule
 def _intend_as_told(market: Market, i: int, action: Any, able: bool) -> tuple[Intent, int]:
     """A learner's verb, peer and conduct; an illegal choice is a noop and counts one. able: not frozen, may act."""
-    at = market.params.inbox
+    at = inbox_slots(market)
     verb, slot, conduct = action[at], action[at + 1], action[at + 2]
     if verb == NOOP:
         return idle(), 0
@@ -73,7 +74,7 @@ def _intend_as_told(market: Market, i: int, action: Any, able: bool) -> tuple[In
         return idle(), 1
     contact = -1
     if verb in (PROPOSE, VOTE):
-        contact = peer_contact(market, i, slot) if 0 <= slot < market.params.peers else -1
+        contact = peer_contact(market, i, slot) if 0 <= slot < peer_slots(market) else -1
         if contact < 0:
             return idle(), 1
     return Intent(verb, contact, conduct), 0

@@ -34,7 +34,8 @@ from swarm_env.core.levers import (
     transaction_tax,
     vote_normalization,
 )
-from swarm_env.core.types import Market, is_watched
+from swarm_env.core.sizes import agents_in, is_watched
+from swarm_env.core.types import Market
 
 #: Name -> module with `Config` and any of the rules above. The order is the order in which they act.
 LEVERS: dict[str, ModuleType] = {
@@ -162,7 +163,7 @@ def _link_epoch(assess: Any, epoch_start: Any, apply: Any, rest: Any) -> Any:
     @rule
     def epoch(market: Market) -> None:
         assess(market)
-        for i in range(len(market.agents)):
+        for i in range(agents_in(market)):
             apply(market, i, epoch_start(market, i))
         rest(market)
 

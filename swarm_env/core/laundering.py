@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from swarm_env.core import chains, extremes, reach
 from swarm_env.core.compiled import rule
+from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
 
 FEW = 256  #: agents up to which a search from each of them is the quicker way
@@ -19,7 +20,7 @@ FEW = 256  #: agents up to which a search from each of them is the quicker way
 @rule
 def find_laundering(market: Market) -> None:
     """Raise the threat of both ends of every chain that is long enough and gains enough reputation."""
-    places, num_agents = market.places, len(market.agents)
+    places, num_agents = market.places, agents_in(market)
     if num_agents <= reach.MOST:
         reach.find(market)
         return

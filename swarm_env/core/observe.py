@@ -15,101 +15,98 @@ from swarm_env.core.contacts import can_post, can_vote, can_work, is_frozen
 from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
 from swarm_env.core.propose import ledger_reading
 from swarm_env.core.proxy import clip
-from swarm_env.core.types import (
-    NOOP,
-    NUM_CONDUCTS,
-    POST,
-    PROPOSE,
-    TASK,
-    VERBS,
-    VOTE,
-    Market,
-    Scene,
-    State,
-    market_of,
-    seen,
+from swarm_env.core.quads import put, put_peer
+from swarm_env.core.sizes import (
+    UNKNOWN,
+    agents_in,
+    deal_of,
+    first_contact,
+    inbox_slots,
+    learner_of,
+    num_contacts,
+    outcome_of,
+    peer_slots,
 )
+from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market, Scene, State, market_of
 
 NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
 
 
 @rule
-def _share_left(used: int, budget: int) -> np.float32:
-    # the quotient of two counts, rounded once or twice, is the same float32
-    return np.float32(max(budget - used, 0)) / np.float32(max(budget, 1))
+def _share_left(used: int, budget: Any) -> Any:
+    # counts this small are float32 numbers, and so is their difference
+    left, whole = budget - np.float32(used), budget if budget > np.float32(1.0) else np.float32(1.0)
+    return (left if left > np.float32(0.0) else np.float32(0.0)) / whole
 
 
 @rule
 def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
-    """What the agent knows of itself; of the market, see `_write_market`."""
+    """What the agent knows of itself; of the market, see `_looks`."""
     row, params, agent, shown = market.row, market.params, market.agents[i], market.shown[i]
-    out[0] = shown.reputation
-    out[1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
-    out[2] = shown.frozen
-    out[3] = row.epoch < agent.quarantined_until
-    out[4] = able
-    out[5] = _share_left(agent.posts, params.posts_per_epoch)
-    out[6] = _share_left(agent.votes, params.votes_per_epoch)
-    out[7] = _share_left(agent.tasks, params.tasks_per_epoch)
-    out[8] = _share_left(agent.actions, params.bandwidth_cap) if params.bandwidth_cap >= 0 else np.float32(1.0)
+    budgets = params.budgets
+    posts, votes = _share_left(agent.posts, budgets[0]), _share_left(agent.votes, budgets[1])
+    tasks, actions = _share_left(agent.tasks, budgets[2]), _share_left(agent.actions, budgets[3])
+    wealth = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
+    quarantined = row.epoch < agent.quarantined_until
+    out[0], out[1], out[2], out[3], out[4] = shown.reputation, wealth, shown.frozen, quarantined, able
+    put(out, 5, posts, votes, tasks, actions)
 
 
 @rule
-def _write_market(market: Market, out: Any) -> None:
+def _looks(market: Market) -> tuple[float, float, float, float]:
+    """What everybody knows of the market: the last of `OWN`."""
     row, params = market.row, market.params
-    out[9] = row.epoch / params.n_epochs
-    out[10] = (row.step - row.epoch * params.steps_per_epoch) / params.steps_per_epoch
-    out[11] = row.toxicity
-    out[12] = row.mean_p
-
-
-@rule
-def _write_slot(out: Any, at: int, a: float, b: float, c: float, d: float) -> None:
-    """The numbers of a slot, inbox or peer."""
-    out[natural(at)], out[natural(at + 1)], out[natural(at + 2)], out[natural(at + 3)] = a, b, c, d
+    step = row.step - row.epoch * params.steps_per_epoch
+    return row.epoch / params.n_epochs, step / params.steps_per_epoch, row.toxicity, row.mean_p
 
 
 @rule
 def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> None:
     """All slots, the linked list of proposals, then zeros; and the answers that are open, mask (2*I,)."""
-    initiator, slots = market.agents[i].first, market.params.inbox
+    initiator, slots = market.agents[i].first, inbox_slots(market)
     waiting = min(int(market.agents[i].inbox), slots)
     for slot in range(waiting):
         k = natural(initiator)
         proposal, asked = market.proposals[k], market.agents[k]
         trust = market.contacts[natural(market.edges[natural(asked.proposed)].back)].trust
         surface = clip(proposal.signal, -SIGNAL_BOUND, SIGNAL_BOUND)
-        _write_slot(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
+        put(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, not frozen
         initiator = proposal.next
     for slot in range(waiting, slots):  # zeros with their mask: by themselves they would become a slow call of memset
-        _write_slot(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+        put(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
 
 
 @rule
 def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> int:
     """All slots, and, if the agent is able to act, which of them it can choose; returns how many are not empty."""
-    seat, slots, inbox, count = market.seats[i], market.params.peers, market.params.inbox, 0
+    slots, inbox, count = peer_slots(market), inbox_slots(market), 0
     at, choice = NUM_OWN + 4 * inbox, 2 * inbox + NUM_VERBS
-    start, size = seat.start, seat.stop - seat.start
-    chosen = size > slots  # else contact k is in slot k, see `peer_contact`
-    for slot in range(min(size, slots)):
-        index = start + slot
-        if chosen:
-            index = int(market.slots[natural(index)].contact)
-        if (chosen and index < 0) or market.contacts[natural(index)].weight <= 0.0:
-            _write_slot(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
-            mask[natural(choice + slot)] = 0
-            continue
-        peer, trust = market.shown[natural(market.edges[natural(index)].peer)], market.contacts[natural(index)].trust
-        _write_slot(out, at + 4 * slot, 1.0, peer.reputation, trust, peer.frozen)
-        mask[natural(choice + slot)] = able
-        count += 1
+    start, size = first_contact(market, i), num_contacts(market, i)
+    if size > slots:
+        for slot in range(slots):
+            index = int(market.slots[natural(start + slot)].contact)
+            count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
+        return count
+    for slot in range(size):  # contact k is in slot k, see `peer_contact`
+        count += _write_peer(market, start + slot, able, out, at + 4 * slot, mask, choice + slot)
     for slot in range(size, slots):
-        _write_slot(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+        put(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
         mask[natural(choice + slot)] = 0
     return count
+
+
+@rule
+def _write_peer(market: Market, index: int, able: bool, out: Any, at: int, mask: Any, choice: int) -> int:
+    """The slot of a contact, empty if there is none (-1) or its edge is severed; returns 1 if it is not."""
+    if index < 0 or market.contacts[natural(index)].weight <= 0.0:
+        put(out, at, 0.0, 0.0, 0.0, 0.0)
+        mask[natural(choice)] = 0
+        return 0
+    put_peer(out, at, market.shown, market.edges[natural(index)].peer, market.contacts[natural(index)].trust)
+    mask[natural(choice)] = able
+    return 1
 
 
 @rule
@@ -127,9 +124,9 @@ def _write_ledger(market: Market, initiator: int, out: Any) -> None:
 @rule
 def show_agents(market: Market) -> None:
     """Note what every agent's contacts see of it."""
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         agent, shown = market.agents[i], market.shown[i]
-        shown.reputation = agent.reputation
+        shown.present, shown.reputation = 1.0, agent.reputation
         shown.frozen = is_frozen(agent, market.row.epoch)
         shown.visibility = agent.visibility
 
@@ -137,8 +134,8 @@ def show_agents(market: Market) -> None:
 @rule
 def fill_slots(market: Market, i: int) -> None:
     """Peer slots of an agent with more contacts than slots: the most visible, first ones first among equals."""
-    seat, slots = market.seats[i], market.params.peers
-    if seat.stop - seat.start <= slots:
+    seat, slots = market.seats[i], peer_slots(market)
+    if num_contacts(market, i) <= slots:
         return  # contact k is in slot k, see `peer_contact`
     filled, chosen = 0, market.slots[seat.start : seat.stop]
     for index in range(seat.start, seat.stop):  # insertion into a short sorted list: linear in contacts
@@ -160,12 +157,11 @@ def fill_slots(market: Market, i: int) -> None:
 @rule
 def peer_contact(market: Market, i: int, slot: int) -> int:
     """The contact in a peer slot, -1 if there is none or its edge is severed."""
-    seat = market.seats[i]
-    size = seat.stop - seat.start
+    size = num_contacts(market, i)
     if slot >= size:
         return -1
-    index = seat.start + slot
-    if size > market.params.peers:
+    index = first_contact(market, i) + slot
+    if size > peer_slots(market):
         index = int(market.slots[natural(index)].contact)
     return index if index >= 0 and market.contacts[natural(index)].weight > 0.0 else -1
 
@@ -200,9 +196,9 @@ def _write_view(market: Market, i: int, view: Any, mask: Any) -> None:
 def _write_choices(market: Market, i: int, able: bool, count: int, mask: Any) -> None:
     """The verbs, (len(VERBS),), and the conducts; able: not frozen, may act; count: peers that could be chosen."""
     agent, params = market.agents[i], market.params
-    verbs = 2 * params.inbox
+    verbs = 2 * inbox_slots(market)
     slots = verbs + NUM_VERBS
-    conducts = slots + params.peers
+    conducts = slots + peer_slots(market)
     propose, post, task = able and count > 0, able and can_post(params, agent), able and can_work(params, agent)
     acts = propose or post or task
     mask[natural(verbs + NOOP)] = 1
@@ -218,7 +214,7 @@ def _write_choices(market: Market, i: int, able: bool, count: int, mask: Any) ->
 
 @rule
 def _write_info(market: Market, i: int, out: Any) -> None:
-    agent, outcome, deal = market.agents[i], seen(market.outcomes, i), seen(market.deals, i)
+    agent, outcome, deal = market.agents[i], outcome_of(market, i), deal_of(market, i)
     settled = 1.0 if agent.settled else 0.0
     out[0], out[1] = outcome.payoff_initiator, outcome.payoff_counterparty
     out[2], out[3], out[4] = outcome.task_pay, outcome.cost, outcome.penalty
@@ -242,17 +238,16 @@ def observer(ahead: Any) -> Any:
         if len(observation) == 0:
             return
         show_agents(market)
-        _write_market(market, observation[0])
-        for i in range(len(market.agents)):
-            learner = market.seats[i].learner
+        epoch, step, toxicity, mean_p = _looks(market)
+        for i in range(agents_in(market)):
+            learner = learner_of(market, i)
             if learner < 0:
                 continue
             ahead(market, i, learner, observation, mask)
-            for k in range(9, NUM_OWN):
-                observation[learner, k] = observation[0, k]
+            put(observation[learner], NUM_OWN - 4, epoch, step, toxicity, mean_p)
             _write_view(market, i, observation[learner], mask[learner])
             reward[learner] = market.agents[i].reward
-            if learner < len(info):
+            if len(market.sizes.unwatched) == 1 and learner < len(info):
                 _write_info(market, i, info[learner])
 
     return observe
@@ -270,8 +265,8 @@ observe = observer(_nothing)
 @rule
 def ledger_row(scene: Scene, state: State, out: Any, b: int) -> None:
     """The overseers' view of row b: out (N, I, len(LEDGER)) float32, zeroed."""
-    market = market_of(scene, state, b)
-    for i in range(len(market.agents)):
+    market = market_of(scene, state, b, UNKNOWN)
+    for i in range(agents_in(market)):
         initiator = market.agents[i].first
         for slot in range(market.agents[i].inbox):
             _write_ledger(market, initiator, out[i, slot])
@@ -288,13 +283,13 @@ def ledger(scene: Scene, state: State, out: Any, lo: int, hi: int) -> None:
 @rule
 def global_state_row(scene: Scene, state: State, out: Any, b: int) -> None:
     """The market of row b as a whole: out (len(STATE_ROW) + N*len(STATE_AGENT),) float32."""
-    market = market_of(scene, state, b)
+    market = market_of(scene, state, b, UNKNOWN)
     row, params = market.row, market.params
     out[0] = row.epoch / params.n_epochs
     out[1] = row.step / (params.n_epochs * params.steps_per_epoch)
     out[2], out[3] = row.toxicity, row.mean_p
     at = 4
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         agent, book = market.agents[i], market.books[i]
         out[at] = agent.reputation
         out[at + 1] = agent.resources / (agent.resources + max(params.initial_resources, 1.0))

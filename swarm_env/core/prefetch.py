@@ -18,6 +18,7 @@ from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
 from swarm_env.core.compiled import alternative, natural, rule
+from swarm_env.core.sizes import agents_in, inbox_slots, learner_of
 from swarm_env.core.tables import LINE
 from swarm_env.core.types import VOTE, Market
 
@@ -112,7 +113,7 @@ def ask_for_dealings(market: Market, i: int) -> None:
     if i == 0:
         hint_record(market.next_row, 3)
         hint_next(market.history, market.next_row.oldest, 2)
-    contact = market.next_agents[i].proposed
+    contact = market.next_agents[natural(i)].proposed
     if contact < 0:
         return
     back = market.edges[natural(contact)].back
@@ -128,16 +129,16 @@ def ask_for_dealings(market: Market, i: int) -> None:
 def ask_for_orders(market: Market, i: int, actions: Any) -> None:
     """Before agent i decides: ask for what is read first in the next environment; in a large market, for what an agent
     that comes soon will look at, as a learner."""
-    last = len(market.agents) - 1
+    last = agents_in(market) - 1
     if last < LARGE:
         hint_next(market.agents, i, 2)
-        hint_next(actions, max(market.seats[i].learner, 0), 1)
+        hint_next(actions, max(learner_of(market, i), 0), 1)
         return
     soon = min(i + SEATS, last)
     seat, first = market.seats[soon], market.agents[soon].first
     if seat.learner >= 0:
         hint(market.contacts, seat.start)
-        slot = actions[seat.learner, market.params.inbox + 1]
+        slot = actions[seat.learner, inbox_slots(market) + 1]
         hint(market.contacts, min(max(seat.start + slot, 0), len(market.contacts) - 1))
     if first >= 0:
         hint(market.agents, first)
@@ -155,7 +156,7 @@ def ask_for_vote(market: Market, verb: int, contact: int) -> None:
 def ask_for_settlement(market: Market, i: int) -> None:
     """Before agent i's proposal is settled: ask for the next environment's; in a large market, for what settling one
     that comes soon touches."""
-    last = len(market.agents) - 1
+    last = agents_in(market) - 1
     if last < LARGE:
         hint_next(market.proposals, i, 1)
         return
@@ -203,7 +204,7 @@ def ask_for_target(market: Market, later: int, soon: int) -> None:
 def ask_for_contacts(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
     """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for what an agent
     that comes soon sees of its contacts and of who asked it."""
-    last = len(market.agents) - 1
+    last = agents_in(market) - 1
     if last < LARGE:
         hint_next(observation, learner, 1 + observation.shape[1] * observation.itemsize // LINE)
         hint_next(mask, learner, 1)

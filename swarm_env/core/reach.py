@@ -7,6 +7,7 @@ import numpy as np
 
 from swarm_env.core.chains import BITS, NO_BIT, ONE_BIT, gains, laundering_risk
 from swarm_env.core.compiled import natural, rule
+from swarm_env.core.sizes import agents_in, contacts_of
 from swarm_env.core.types import Market
 
 MOST = BITS  #: agents that a word has bits for
@@ -16,10 +17,10 @@ MOST = BITS  #: agents that a word has bits for
 def find(market: Market) -> None:
     """Raise the threats of both ends of every chain that is long enough and gains enough."""
     highest = market.agents[0].reputation
-    for i in range(1, len(market.agents)):
+    for i in range(1, agents_in(market)):
         highest = max(highest, market.agents[i].reputation)
     linked = False
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         if gains(market, market.agents[i].reputation, highest):
             if not linked:
                 _link(market)
@@ -29,7 +30,7 @@ def find(market: Market) -> None:
 
 @rule
 def _link(market: Market) -> None:
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         market.assessments[i].onto = _accepted(market, i, 0)
 
 
@@ -37,7 +38,7 @@ def _link(market: Market) -> None:
 def _accepted(market: Market, i: int, judged: int) -> np.uint64:
     """Who accepted from agent i within the window, at step `judged` or later."""
     found = NO_BIT
-    for k in range(market.seats[i].start, market.seats[i].stop):
+    for k in contacts_of(market, i):
         edge = natural(k)
         relation = market.relations[edge]
         holds = (relation.launders > 0) & (relation.laundered >= judged)  # no branch: nobody could predict it
@@ -67,7 +68,7 @@ def _search(market: Market, source: int) -> None:
 def _above(market: Market, low: float, candidates: np.uint64) -> np.uint64:
     """Whom of them an agent of this reputation would gain enough by."""
     found, bit, i = NO_BIT, ONE_BIT, 0
-    candidates &= ~NO_BIT >> np.uint64(MOST - len(market.agents))  # there are no others
+    candidates &= ~NO_BIT >> np.uint64(MOST - agents_in(market))  # there are no others
     while candidates != NO_BIT:
         if candidates & ONE_BIT != NO_BIT and gains(market, low, market.agents[natural(i)].reputation):
             found |= bit
@@ -81,7 +82,7 @@ def _above(market: Market, low: float, candidates: np.uint64) -> np.uint64:
 def _onward(market: Market, agents: np.uint64) -> np.uint64:
     """Who accepted from any of them."""
     found = NO_BIT
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         if agents & ONE_BIT != NO_BIT:
             found |= market.assessments[i].onto
         agents >>= ONE_BIT

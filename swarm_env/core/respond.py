@@ -10,8 +10,9 @@ from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, surplus
 from swarm_env.core.prefetch import ask_for_settlement
 from swarm_env.core.proxy import clip
+from swarm_env.core.sizes import agents_in, is_watched
 from swarm_env.core.terms import Terms, charged, observed, offered, payoffs
-from swarm_env.core.types import WINDOW, Market, is_watched
+from swarm_env.core.types import WINDOW, Market
 
 RUNNING_RATE = 0.05  #: weight of the newest interaction in the market's running means
 HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
@@ -20,7 +21,7 @@ HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
 @rule
 def respond(market: Market) -> None:
     """Settle in the order of initiators, and empty the inboxes: every answer is given by now."""
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         agent = market.agents[i]
         ask_for_settlement(market, i)
         due = agent.proposed >= 0

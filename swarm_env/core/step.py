@@ -12,6 +12,8 @@ before its first, not at the start of its first, so that the masks are true of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from swarm_env.core import random
@@ -21,8 +23,9 @@ from swarm_env.core.decide import decide
 from swarm_env.core.observe import observe, observer
 from swarm_env.core.prefetch import ask_for_contacts
 from swarm_env.core.respond import respond
+from swarm_env.core.sizes import UNKNOWN, Sizes, agents_in, is_watched
 from swarm_env.core.turn import turn
-from swarm_env.core.types import NOOP, Market, Scene, State, View, is_watched, market_of
+from swarm_env.core.types import NOOP, Market, Scene, State, View, market_of
 
 HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
 
@@ -32,13 +35,12 @@ def begin(market: Market) -> None:
     """Key the step's draws and clear what the last step left to be seen."""
     row = market.row
     row.step_key = random.step_key(row.key, row.step)
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         agent = market.agents[i]
         agent.reward = 0.0
         agent.heat *= HEAT_FADE
         agent.cooldown = max(agent.cooldown - 1, 0)
         scratch = agent.scratch
-        scratch.verb, scratch.contact, scratch.conduct = NOOP, -1, 0
         scratch.answered, scratch.accepted = False, False
     for i in range(len(market.outcomes) if is_watched(market) else 0):
         clear_outcome(market.outcomes[i])
@@ -59,8 +61,8 @@ def clear_outcome(outcome: Any) -> None:
 
 def _player(observe: Any) -> Any:
     @rule
-    def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int) -> None:
-        market = market_of(scene, state, b)
+    def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int, sizes: Any) -> None:
+        market = market_of(scene, state, b, sizes)
         begin(market)
         decide(market, actions[b])
         respond(market)
@@ -103,14 +105,21 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
         state.slots[b, edge] = initial.slots[which, edge]
     for edge in range(state.pairs.shape[1]):
         state.pairs[b, edge] = initial.pairs[which, edge]
-    observe(market_of(scene, state, b), view.observation[b], view.mask[b], view.reward[b], view.info[b])
+    observe(market_of(scene, state, b, UNKNOWN), view.observation[b], view.mask[b], view.reward[b], view.info[b])
 
 
 @kernel
 def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
     """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
     for b in range(lo, hi):
-        _advance_row(scene, state, view, actions, b)
+        _advance_row(scene, state, view, actions, b, UNKNOWN)
+
+
+@kernel
+def advance_sized(sizes: Sizes, scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
+    """`advance`, as machine code of its own for each `sizes`."""
+    for b in range(lo, hi):
+        _advance_row(scene, state, view, actions, b, sizes)
 
 
 @kernel
@@ -122,3 +131,9 @@ def reset(scene: Scene, initial: State, state: State, view: View, lo: int, hi: i
 
 #: For environments, whose tables and actions are laid out alike at every call.
 advance_unchecked, reset_unchecked = Unchecked(advance), Unchecked(reset)
+
+
+@cache
+def advance_tuned(sizes: Sizes) -> Callable[..., None]:
+    """`advance_unchecked` for batches of these sizes; the first call compiles, unless it lies on disk."""
+    return partial(Unchecked(advance_sized), sizes)

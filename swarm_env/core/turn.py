@@ -7,7 +7,8 @@ from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import Effect
 from swarm_env.core.respond import penalise
-from swarm_env.core.types import Market, is_watched
+from swarm_env.core.sizes import agents_in, contacts_of, is_watched
+from swarm_env.core.types import Market
 
 
 @rule
@@ -17,12 +18,12 @@ def turn(market: Market) -> None:
     row.step += 1
     if row.step != (row.epoch + 1) * params.steps_per_epoch:  # a division is dear
         return
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         _close(market, i)
     _fade_network(market)
     if row.step < params.n_epochs * params.steps_per_epoch:
         row.epoch += 1
-        for i in range(len(market.agents)):
+        for i in range(agents_in(market)):
             _open(market, i)
         _apply_levers(market)
 
@@ -45,9 +46,9 @@ def _fade_network(market: Market) -> None:
     dynamic, kept, faint = params.dynamic, 1.0 - params.edge_decay_rate, params.min_edge_weight
     threshold = params.reputation_disconnect_threshold
     cut = threshold > -1.0  # no reputation is lower
-    for i in range(len(market.agents) if cut or dynamic else 0):
+    for i in range(agents_in(market) if cut or dynamic else 0):
         alone = market.agents[i].reputation < threshold
-        for k in range(market.seats[i].start, market.seats[i].stop):
+        for k in contacts_of(market, i):
             edge = natural(k)
             weight = market.contacts[edge].weight
             if dynamic:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.compiled import rule, shorthand
+from swarm_env.core.compiled import shorthand
 from swarm_env.core.tables import Floats, Short, Shorts, Tiny
 
 DESK = 32  #: environments that share working memory, unless somebody will look at it: it then stays in the cache
@@ -85,9 +85,10 @@ class Shown:
     By itself, as these are read in no order: in a large market the rest of `Agent` would be fetched along with it.
     """
 
+    present: Annotated[np.float32, ()]  # 1; in this order the four of a peer slot, but for its trust
     reputation: Annotated[np.float32, ()]
+    visibility: Annotated[np.float32, ()]
     frozen: Annotated[np.float32, ()]
-    visibility: float
 
 
 class Scratch:
@@ -387,6 +388,7 @@ class Market(NamedTuple):
     history: Any
     next_row: Any  # of the environment that is played next, to read ahead; and
     next_agents: Any  # (N,) its agents
+    sizes: Any  # what its code knows of the batch beforehand, see `sizes.Sizes`
 
 
 class View(NamedTuple):
@@ -399,8 +401,8 @@ class View(NamedTuple):
 
 
 @shorthand
-def market_of(scene: Scene, state: State, b: int) -> Market:
-    """Environment b."""
+def market_of(scene: Scene, state: State, b: int, sizes: Any) -> Market:
+    """Environment b. sizes: see `sizes.Sizes`."""
     row, desk = state.rows[b], b if len(state.outcomes) == len(state.rows) else b // DESK
     following = min(b + 1, len(state.rows) - 1)
     return Market(
@@ -425,16 +427,5 @@ def market_of(scene: Scene, state: State, b: int) -> Market:
         state.history[b],
         state.rows[following],
         state.agents[following],
+        sizes,
     )
-
-
-@rule
-def is_watched(market: Market) -> bool:
-    """Whether anybody will look at outcomes and deals."""
-    return len(market.outcomes) == len(market.agents)
-
-
-@shorthand
-def seen(table: Any, i: int) -> Any:
-    """Agent i's record in a table of outcomes or deals: one for each agent, or one for all if nobody looks."""
-    return table[i if len(table) > 1 else 0]

@@ -10,6 +10,7 @@ from pydantic import Field
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, change, costs, nothing
 from swarm_env.core.section import Section
+from swarm_env.core.sizes import agents_in, contacts_of
 from swarm_env.core.types import Market
 
 
@@ -109,7 +110,7 @@ def assess(market: Market) -> None:
     """Score all pairs and groups; writes `collusion_risk` of every agent. Linear in contacts."""
     if not market.params.collusion_detection_enabled:
         return
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         market.books[i].collusion_risk = 0.0
     pairs, interactions, squares = 0, 0, 0.0
     for edge in range(len(market.pairs)):
@@ -163,13 +164,13 @@ def _raise(book: Any, score: float) -> None:
 @rule
 def _separate(market: Market) -> None:
     """Everybody is a group of its own."""
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         market.assessments[i].parent = i
 
 
 @rule
 def _score_groups(market: Market) -> None:
-    work, num_agents = market.assessments, len(market.agents)
+    work, num_agents = market.assessments, agents_in(market)
     for i in range(num_agents):
         work[i].members, work[i].n_in, work[i].p_in = 0, 0.0, 0.0
         work[i].n_out, work[i].p_out, work[i].near = 0.0, 0.0, False
@@ -201,10 +202,10 @@ def _score_groups(market: Market) -> None:
 def _mark_groups(market: Market) -> None:
     """`near`: whose dealings may lie in a group of several or cross its border; of the others nobody is scored."""
     work = market.assessments
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         if work[_root(work, i)].members >= 2:
             work[i].near = True
-            for edge in range(market.seats[i].start, market.seats[i].stop):
+            for edge in contacts_of(market, i):
                 work[market.edges[edge].peer].near = True
 
 

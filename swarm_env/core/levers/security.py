@@ -10,6 +10,7 @@ from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, costs, nothing
 from swarm_env.core.laundering import find_laundering
 from swarm_env.core.section import Section
+from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
 
 
@@ -171,7 +172,7 @@ def assess(market: Market) -> None:
     if not market.params.security_enabled:
         return
     row = market.row
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         market.books[i].threat = 0.0
     if min(row.remembered, len(market.history)) >= market.params.security_min_interactions:
         harms = _find_injection(market)
@@ -181,7 +182,7 @@ def assess(market: Market) -> None:
         find_laundering(market)
     if market.params.security_clear_history_on_epoch:
         row.remembered, row.oldest, row.suspect, row.suspects = 0, 0, 0, 0
-        for i in range(len(market.agents)):
+        for i in range(agents_in(market)):
             market.books[i].lapsed = market.books[i].initiated
         for edge in range(len(market.relations)):
             market.relations[edge].launders = 0
@@ -191,7 +192,7 @@ def assess(market: Market) -> None:
 def _find_injection(market: Market) -> int:
     """The risks of single interactions. On the way: each agent's hits; returns how many did harm."""
     work, harms = market.assessments, 0
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         work[i].hits = 0
     for n in range(market.row.suspects):
         past = market.history[_place(market, n)]
@@ -207,7 +208,7 @@ def _find_injection(market: Market) -> int:
 def _find_manipulation(market: Market) -> None:
     """Sources of at least three interactions that succeed with poor quality too often."""
     work, found = market.assessments, False
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         tally, hits = market.books[i].initiated - market.books[i].lapsed, work[i].hits
         enough = tally >= 3 and hits > 0
         rate = hits / tally if enough else 0.0
@@ -230,7 +231,7 @@ def _find_contagion(market: Market) -> None:
     made it one is met. What settled in one step is simultaneous: a step's harm is entered once the step is left.
     """
     params, history = market.params, market.history
-    for i in range(len(market.agents)):
+    for i in range(agents_in(market)):
         market.assessments[i].tally = 0
     entered = market.row.suspects - 1
     for n in range(market.row.suspects - 1, -1, -1):
