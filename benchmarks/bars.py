@@ -81,6 +81,14 @@ BARS: tuple[Bar, ...] = (
         "agent-steps, 7 agents both",
     ),
     Bar(
+        "the vector env's bar with tuned=True", 10e6, lambda f: f.rate("market/tuned"), "agent-steps/s",
+        "code made for the batch's shape",
+    ),
+    Bar(
+        "that against SWARM's PettingZoo bridge", 500, lambda f: f.ratio("market/tuned", "market/bridge"), "times",
+        "agent-steps, 7 agents both",
+    ),
+    Bar(
         "two threads against one, 7 agents, 4,096 rows", 1.7,
         lambda f: f.ratio("grid7/4096x2", "grid7/4096x1", "wall"), "times", "wall time", idle="grid7",
     ),

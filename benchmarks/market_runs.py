@@ -85,11 +85,12 @@ def batch(
     threads: int = 1,
     learners: str = "all",
     complete: bool = False,
+    tuned: bool = False,
 ) -> tuple[Callable[[], Sample], Facts]:
     """Steps of the vectorised environment, autoresets included; counts agent-steps."""
     market = scenario(rules, agents, complete=complete)
     facts = size(market, learners, rows)
-    env = swarm_env.vector_env(market, num_envs=rows, learners=learners, num_threads=threads)
+    env = swarm_env.vector_env(market, num_envs=rows, learners=learners, num_threads=threads, tuned=tuned)
     nvec = np.asarray(env.single_action_space.nvec, dtype=np.int64)
     actions = np.zeros((rows, env.num_learners, len(nvec)), dtype=np.int64)
     facts |= trade(env, nvec, actions, agents, market.num_steps)

@@ -44,6 +44,7 @@ def ours(id: str, rows: int, agents: int = 7, rules: str = "all", quick: bool = 
     label = f"vector_env, {kind}, {agents} agents, {rows:,} row{'s' if rows > 1 else ''}"
     label += f", {more['threads']} threads" if more.get("threads", 1) > 1 else ""
     label += ", one learner among scripted agents" if "learners" in more else ""
+    label += ", tuned" if more.get("tuned") else ""
     label += ", complete graph" if more.get("complete") else ""
     args = {"rules": rules, "agents": agents, "rows": rows, **more}
     return Measurement(id, label, "market_runs.batch", args, agents, quick)
@@ -73,6 +74,9 @@ def _market() -> list[Measurement]:
         Measurement("market/orchestrator", "SWARM's orchestrator, shipped scenario", "swarm_runs.orchestrator"),
         Measurement("market/rps", "PettingZoo rps_v2", "peer_runs.rps", {}, 2),
         ours("market/batch", 4096, quick=True),
+        ours("market/tuned", 4096, tuned=True),
+        ours("market/tuned_64", 64, tuned=True),
+        ours("market/batch_64", 64),
         ours("market/batch_shipped", 4096, rules="shipped"),
         ours("market/batch_scripted", 4096, rules="shipped", learners="honest_1"),
     ]  # fmt: skip
