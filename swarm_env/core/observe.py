@@ -41,7 +41,7 @@ def _share_left(used: int, budget: Any) -> Any:
 
 @rule
 def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
-    """What the agent knows of itself; of the market, see `_looks`."""
+    """What the agent knows of itself; of the market, see `_of_market`."""
     row, params, agent, shown = market.row, market.params, market.agents[i], market.shown[i]
     budgets = params.budgets
     posts, votes = _share_left(agent.posts, budgets[0]), _share_left(agent.votes, budgets[1])
@@ -53,7 +53,7 @@ def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
 
 
 @rule
-def _looks(market: Market) -> tuple[float, float, float, float]:
+def _of_market(market: Market) -> tuple[float, float, float, float]:
     """What everybody knows of the market: the last of `OWN`."""
     row, params = market.row, market.params
     step = row.step - row.epoch * params.steps_per_epoch
@@ -238,7 +238,7 @@ def observer(ahead: Any) -> Any:
         if len(observation) == 0:
             return
         show_agents(market)
-        epoch, step, toxicity, mean_p = _looks(market)
+        epoch, step, toxicity, mean_p = _of_market(market)
         for i in range(agents_in(market)):
             learner = learner_of(market, i)
             if learner < 0:

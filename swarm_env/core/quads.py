@@ -68,7 +68,7 @@ def _put_peer(context: Any, out: Any, at: Any, shown: Any, peer: Any, trust: Any
 
 
 def _put_peer_in_python(out: Any, at: int, shown: Any, peer: int, trust: float) -> None:
-    _put_in_python(out, at, 1.0, shown[peer].reputation, trust, shown[peer].frozen)
+    _put_in_python(out, at, shown[peer].present, shown[peer].reputation, trust, shown[peer].frozen)
 
 
 @rule
@@ -76,6 +76,6 @@ def _put_peer_in_kernels(out: Any, at: int, shown: Any, peer: int, trust: float)
     _put_peer(out, at, shown, peer, np.float32(trust))  # type: ignore[call-arg]
 
 
-#: out[at:at+4] = 1, the peer's reputation, trust in it, whether it is frozen: a peer slot. shown: table of `Shown`,
-#: where the two that are shown of it lie side by side.
+#: out[at:at+4] = present, the peer's reputation, trust in it, whether it is frozen: a peer slot. shown: table of
+#: `Shown`, whose records are such a slot, but for the trust.
 put_peer = alternative(_put_peer_in_kernels, _put_peer_in_python)

@@ -87,7 +87,7 @@ class Shown:
 
     present: Annotated[np.float32, ()]  # 1; in this order the four of a peer slot, but for its trust
     reputation: Annotated[np.float32, ()]
-    visibility: Annotated[np.float32, ()]
+    visibility: Annotated[np.float32, ()]  # exact until posts of 24 epochs ago count
     frozen: Annotated[np.float32, ()]
 
 
