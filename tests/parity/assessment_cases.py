@@ -62,7 +62,7 @@ def _fresh(num_agents: int) -> Market:
 def _market(num_agents: int, table: Table, settings: dict[str, float]) -> Market:
     """A market that remembers the table."""
     fresh = _fresh(num_agents)
-    market = Market(fresh.params.copy(), *(part.copy() for part in fresh[1:]))
+    market = Market(fresh.params.copy(), *(part.copy() for part in fresh[1:-1]), fresh.sizes)
     for name, value in settings.items():
         setattr(market.params, name, value)
     edges = {(k, int(c.peer)): e for k, seat in enumerate(market.seats) for e, c in _contacts(market, seat)}
