@@ -88,6 +88,13 @@ def test_batches_of_one_shape_share_their_code_and_others_do_not() -> None:
     assert advance_tuned(sizes_of(data)) is not advance_tuned(sizes_of(data, "honest_1"))
 
 
+def test_the_sb3_adapter_passes_the_wish_on() -> None:
+    sb3 = pytest.importorskip("swarm_env.adapters.sb3")
+    tuned = advance_tuned(sizes_of("baseline"))
+    assert sb3.MarketVecEnv("baseline", 1, tuned=True).market._advance is tuned
+    assert sb3.MarketVecEnv("baseline", 1).market._advance is not tuned
+
+
 def test_a_gpu_has_no_tuned_code() -> None:
     with pytest.raises(ValueError, match="tuned"):
         swarm_env.vector_env("baseline", 1, device="cuda", tuned=True)
