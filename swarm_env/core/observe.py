@@ -27,29 +27,21 @@ from swarm_env.core.sizes import (
     outcome_of,
     peer_slots,
 )
+from swarm_env.core.slots import clear_inbox, put_peers, put_shares
 from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market, Scene, State, market_of
 
 NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
 
 
 @rule
-def _share_left(used: int, budget: Any) -> Any:
-    # counts this small are float32 numbers, and so is their difference
-    left, whole = budget - np.float32(used), budget if budget > np.float32(1.0) else np.float32(1.0)
-    return (left if left > np.float32(0.0) else np.float32(0.0)) / whole
-
-
-@rule
 def _write_own(market: Market, i: int, able: bool, out: Any) -> None:
     """What the agent knows of itself; of the market, see `_of_market`."""
     row, params, agent, shown = market.row, market.params, market.agents[i], market.shown[i]
-    budgets = params.budgets
-    posts, votes = _share_left(agent.posts, budgets[0]), _share_left(agent.votes, budgets[1])
-    tasks, actions = _share_left(agent.tasks, budgets[2]), _share_left(agent.actions, budgets[3])
     wealth = agent.resources / (agent.resources + max(params.initial_resources, 1.0))
     quarantined = row.epoch < agent.quarantined_until
-    out[0], out[1], out[2], out[3], out[4] = shown.reputation, wealth, shown.frozen, quarantined, able
-    put(out, 5, posts, votes, tasks, actions)
+    put(out, 0, shown.reputation, wealth, shown.frozen, 1.0 if quarantined else 0.0)
+    out[4] = able
+    put_shares(out, 5, agent, params)
 
 
 @rule
@@ -63,8 +55,9 @@ def _of_market(market: Market) -> tuple[float, float, float, float]:
 @rule
 def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> None:
     """All slots, the linked list of proposals, then zeros; and the answers that are open, mask (2*I,)."""
-    initiator, slots = market.agents[i].first, inbox_slots(market)
+    initiator, slots, told = market.agents[i].first, inbox_slots(market), market.sizes.inbox
     waiting = min(int(market.agents[i].inbox), slots)
+    clear_inbox(out, NUM_OWN, mask, told)
     for slot in range(waiting):
         k = natural(initiator)
         proposal, asked = market.proposals[k], market.agents[k]
@@ -73,14 +66,14 @@ def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> N
         put(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, not frozen
         initiator = proposal.next
-    for slot in range(waiting, slots):  # zeros with their mask: by themselves they would become a slow call of memset
+    for slot in range(waiting, waiting if len(told) > 1 else slots):  # zeros with their mask: by themselves they would become a slow call of memset
         put(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
 
 
 @rule
-def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> int:
-    """All slots, and, if the agent is able to act, which of them it can choose; returns how many are not empty."""
+def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> bool:
+    """All slots, and, if the agent is able to act, which of them it can choose; returns whether any is not empty."""
     slots, inbox, count = peer_slots(market), inbox_slots(market), 0
     at, choice = NUM_OWN + 4 * inbox, 2 * inbox + NUM_VERBS
     start, size = first_contact(market, i), num_contacts(market, i)
@@ -88,13 +81,17 @@ def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> int
         for slot in range(slots):
             index = int(market.slots[natural(start + slot)].contact)
             count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
-        return count
-    for slot in range(size):  # contact k is in slot k, see `peer_contact`
+        return count > 0
+    told = market.sizes.contacts
+    some = put_peers(
+        out, at, mask, choice, able, market.shown, market.edges, market.contacts, start, told
+    )
+    for slot in range(0 if len(told) > 1 else size):  # contact k is in slot k, see `peer_contact`
         count += _write_peer(market, start + slot, able, out, at + 4 * slot, mask, choice + slot)
     for slot in range(size, slots):
         put(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
         mask[natural(choice + slot)] = 0
-    return count
+    return some or count > 0
 
 
 @rule
@@ -188,18 +185,18 @@ def _write_view(market: Market, i: int, view: Any, mask: Any) -> None:
     fill_slots(market, i)
     _write_own(market, i, may, view)
     _write_inbox(market, i, frozen, view, mask)
-    count = _write_peers(market, i, able, view, mask)
-    _write_choices(market, i, able, count, mask)
+    peers = _write_peers(market, i, able, view, mask)
+    _write_choices(market, i, able, peers, mask)
 
 
 @rule
-def _write_choices(market: Market, i: int, able: bool, count: int, mask: Any) -> None:
-    """The verbs, (len(VERBS),), and the conducts; able: not frozen, may act; count: peers that could be chosen."""
+def _write_choices(market: Market, i: int, able: bool, peers: bool, mask: Any) -> None:
+    """The verbs, (len(VERBS),), and the conducts; able: not frozen, may act; peers: whether any could be chosen."""
     agent, params = market.agents[i], market.params
     verbs = 2 * inbox_slots(market)
     slots = verbs + NUM_VERBS
     conducts = slots + peer_slots(market)
-    propose, post, task = able and count > 0, able and can_post(params, agent), able and can_work(params, agent)
+    propose, post, task = able and peers, able and can_post(params, agent), able and can_work(params, agent)
     acts = propose or post or task
     mask[natural(verbs + NOOP)] = 1
     mask[natural(verbs + PROPOSE)] = propose
