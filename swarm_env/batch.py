@@ -29,7 +29,7 @@ from swarm_env.episode import episode_metrics
 from swarm_env.spaces import MaskedMultiDiscrete
 
 NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)  #: no rows
-FORMAT = 7  #: of a snapshot; raised when its tables change, or what a market does from them on
+FORMAT = 8  #: of a snapshot; raised when its tables change, or what a market does from them on
 MEMORY: tuple[str, ...] = tuple(name for name in State._fields if name not in PASSING)  #: what a snapshot holds
 
 

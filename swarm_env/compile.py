@@ -148,6 +148,9 @@ def _scene(scenario: Scenario, names: tuple[str, ...], chosen: tuple[str, ...], 
     seats["start"], seats["stop"] = start[:-1], start[1:]
     seats["traits"] = _traits(scenario)
     edges["peer"], edges["back"] = peer, back
+    forward = np.flatnonzero(np.arange(len(back)) < back)  # a lower agent's contacts come before a higher one's
+    edges["pair"][forward] = edges["pair"][back[forward]] = np.arange(len(forward))
+    edges["forward"][: len(forward)] = forward
     return scene
 
 
@@ -168,7 +171,7 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
         contacts=table(types.Contact, 1, num_edges),
         relations=table(types.Relation, 1, num_edges),
         slots=table(types.Slot, 1, num_edges if peers < num_agents - 1 else 1),
-        pairs=table(types.Pair, 1, num_edges if collusion else 1),
+        pairs=table(types.Pair, 1, num_edges // 2),
         assessments=table(types.Assessment, 1, num_agents if collusion or security else 1),
         nodes=table(types.Node, 1, num_agents if security else 1),
         places=table(types.Place, 1, num_agents if security else 1),
@@ -180,7 +183,7 @@ def _initial(scenario: Scenario, scene: Scene, peers: int) -> State:
     agents["first"] = agents["last"] = agents["proposed"] = -1
     agents["scratch"]["contact"] = -1
     state.outcomes["target"] = -1
-    state.contacts["trust"] = state.relations["won"] = 0.5
+    state.contacts["trust"] = state.pairs["won"] = 0.5
     if state.slots.shape[1] == num_edges:
         place = np.arange(num_edges) - np.repeat(seats["start"], seats["stop"] - seats["start"])
         state.slots["contact"] = np.where(place < peers, np.arange(num_edges), -1)

@@ -22,6 +22,10 @@ def relation(m, j):
     return m.relations[edge(m, j)]
 
 
+def pair(m, j):
+    return m.pairs[m.edges[edge(m, j)].pair]
+
+
 def contact(m, j):
     return m.contacts[edge(m, j)]
 
@@ -154,7 +158,7 @@ def test_opportunistic_accepts_a_good_name_on_its_turn_and_a_good_record_later()
     m.agents[1].reputation = 1e-9
     assert share(m, on_turn=True) == 1
     for mean, yes in ((0.5, 0), (0.51, 1)):
-        relation(m, 1).met, relation(m, 1).met_p = 4, 4 * mean
+        pair(m, 1).met, pair(m, 1).met_p = 4, 4 * mean
         assert share(m) == yes
 
 
@@ -174,13 +178,13 @@ def test_opportunistic_posts_votes_for_the_first_in_view_or_proposes_at_random_t
 
 def test_deceptive_accepts_while_it_builds_standing_and_then_where_it_stands_well():
     m = market("deceptive", config={"trust_building_phase": 2, "facade_probability": 0.7})
-    relation(m, 1).met = 1
+    pair(m, 1).met = 1
     assert share(m, on_turn=True) == 0.9
     assert share(m) == 0.7
-    relation(m, 1).met = 2
+    pair(m, 1).met = 2
     assert share(m, on_turn=True) == 0.6
     for won, yes in ((0.6, 0), (0.61, 1)):
-        relation(m, 1).won = won
+        pair(m, 1).won = won
         assert share(m, 50) == yes
 
 
@@ -191,19 +195,19 @@ def test_deceptive_keeps_a_facade_of_posts_votes_and_new_contacts():
     m.agents.visibility[2:] = 0.5
     assert set(does(m, 60)) == {(VOTE, 2, DECEPTIVE), (VOTE, 3, DECEPTIVE)}
     m.agents.visibility = 0.0
-    relation(m, 1).met, relation(m, 2).met = 5, 4
+    pair(m, 1).met, pair(m, 2).met = 5, 4
     assert set(does(m, 60)) == {(PROPOSE, 2, DECEPTIVE), (PROPOSE, 3, DECEPTIVE)}
 
 
 def test_deceptive_exploits_where_it_stands_best_given_cover_and_two_targets():
     m = market("deceptive", config={"post_probability": 1.0})
-    relation(m, 1).met, relation(m, 2).met, relation(m, 2).won, relation(m, 3).won = 6, 5, 0.71, 0.9
+    pair(m, 1).met, pair(m, 2).met, pair(m, 2).won, pair(m, 3).won = 6, 5, 0.71, 0.9
     assert does(m) == {(PROPOSE, 3, DECEPTIVE): 1}
     for spoil, value, spared in (("met", 5, 1), ("won", 0.7, 2)):  # ten dealings; one target
-        was = getattr(relation(m, spared), spoil)
-        setattr(relation(m, spared), spoil, value)
+        was = getattr(pair(m, spared), spoil)
+        setattr(pair(m, spared), spoil, value)
         assert does(m) == {(POST, None, DECEPTIVE): 1}
-        setattr(relation(m, spared), spoil, was)
+        setattr(pair(m, spared), spoil, was)
     m.agents[3].resources = 50.0  # not worth it: the next best
     assert does(m) == {(PROPOSE, 2, DECEPTIVE): 1}
 
@@ -272,7 +276,7 @@ def test_adversarial_rests_a_step_after_an_attack_and_baits_one_step_in_five():
 )  # fmt: skip
 def test_cautious_accepts_on_evidence_the_signal_first_and_trust_with_acquaintance(met, trust, signal, yes):
     m = market("cautious")
-    relation(m, 1).met, contact(m, 1).trust = met, trust
+    pair(m, 1).met, contact(m, 1).trust = met, trust
     m.proposals[1].signal = signal
     assert accepts(m) == accepts(m, on_turn=True) == accepts(m, conduct=ADVERSARIAL) == yes
 

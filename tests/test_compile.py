@@ -139,7 +139,7 @@ def test_a_market_begins_with_strangers_and_full_purses():
     market = testing.plain_market({"scenario_id": "t", "agents": [{"type": "honest", "count": 3}]})
     assert set(market.agents.resources) == {100.0}
     assert set(market.agents.reputation) == {0.0}
-    assert set(market.contacts.trust) == set(market.relations.won) == {0.5}
+    assert set(market.contacts.trust) == set(market.pairs.won) == {0.5}
     assert set(market.contacts.weight) == {1.0}
     assert (market.row.toxicity, market.row.mean_p) == (0.5, 0.5)
     data = {"scenario_id": "t", "agents": [{"type": "honest", "count": 2}], "market": {"initial_resources": 7.0}}

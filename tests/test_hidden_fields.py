@@ -17,7 +17,8 @@ from tests.market import rich
 HIDDEN_OF_PROPOSALS = ("conduct", "p", "progress", "rework", "rejections", "misuse", "engagement")
 HIDDEN_OF_AGENTS = (
     ("seats", "archetype"), ("books", "initiated_p"), ("books", "failed_audits"), ("books", "breaches"),
-    ("books", "collusion_risk"), ("books", "threat"), ("agents", "heat"), ("relations", "met_p"), ("relations", "won"),
+    ("books", "collusion_risk"), ("books", "threat"), ("agents", "heat"), ("pairs", "met_p"), ("pairs", "won"),
+    ("relations", "initiated_p"),
 )  # fmt: skip
 
 

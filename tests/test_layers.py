@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"core.compiled", "core.section"},
     {"core.tables", "core.elementary"},
     {"core.types", "core.random", "core.effect"},
-    {"core.proxy", "core.payoff", "core.sizes", "core.quads"},
+    {"core.proxy", "core.payoff", "core.sizes", "core.quads", "core.slots"},
     {"core.prefetch"},
     {"core.propose", "core.contacts", "core.chains", "core.terms"},
     {"core.extremes", "core.reach"},

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swarm_env.core import governance, step, turn
+from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import nothing
 from swarm_env.core.levers import collusion
 from swarm_env.metrics import tabulate
@@ -24,6 +25,10 @@ def market(agents=4, **changes):
 def edge(m, i, j):
     agent = m.seats[i]
     return next(k for k in range(agent.start, agent.stop) if m.edges[k].peer == j)
+
+
+def pair(m, i, j):
+    return pair_of(m, edge(m, i, j))
 
 
 def record(m, i, j, times=1, p=0.5, accepted=True, tau=0.0, c_a=0.0, c_b=0.0):
@@ -83,13 +88,15 @@ def test_score_of_a_group(size, n_in, p_in, n_out, p_out, score):
     assert collusion.group_score(size, n_in, p_in, n_out, p_out) == pytest.approx(score)
 
 
-def test_a_pair_is_recorded_under_its_lower_agent_and_by_direction():
+def test_what_a_pair_initiates_is_recorded_by_direction_the_rest_of_both():
     m = market()
     record(m, 2, 1, 2, p=0.3)
     record(m, 1, 2, 3, p=0.7, accepted=False)
-    there, back = m.pairs[edge(m, 1, 2)], m.pairs[edge(m, 2, 1)]
-    assert (there.count, there.initiated, there.accepted, there.initiated_p) == (5, 3, 0, pytest.approx(2.1))
-    assert (back.count, back.initiated, back.accepted, back.initiated_p) == (0, 2, 2, pytest.approx(0.6))
+    there, back = m.relations[edge(m, 1, 2)], m.relations[edge(m, 2, 1)]
+    assert m.edges[edge(m, 1, 2)].pair == m.edges[edge(m, 2, 1)].pair
+    assert pair(m, 1, 2).count == m.pairs.count.sum() == 5
+    assert (there.initiated, there.accepted, there.initiated_p) == (3, 0, pytest.approx(2.1))
+    assert (back.initiated, back.accepted, back.initiated_p) == (2, 2, pytest.approx(0.6))
 
 
 CENTS = st.integers(-300, 300).map(lambda n: n / 100)
@@ -104,7 +111,7 @@ def test_correlation_is_that_of_the_two_benefits_transfer_less_costs(dealings):
         record(m, 0 if forward else 1, 1 if forward else 0, tau=tau, c_a=c_a, c_b=c_b)
         benefits.append((-tau - c_a, tau - c_b) if forward else (tau - c_b, -tau - c_a))
     x, y = np.array(benefits).T
-    found = collusion._correlation(m.pairs[edge(m, 0, 1)])
+    found = collusion._correlation(pair(m, 0, 1))
     if len(set(x)) == 1 or len(set(y)) == 1:
         assert found == 0.0
     elif min(np.ptp(x), np.ptp(y)) > 1e-9:
@@ -116,13 +123,13 @@ def test_correlation_is_that_of_the_two_benefits_transfer_less_costs(dealings):
 def test_benefits_that_never_change_have_correlation_0(times, tau, c_a, c_b):
     m = market(2)
     record(m, 1, 0, times, tau=tau, c_a=c_a, c_b=c_b)
-    assert collusion._correlation(m.pairs[edge(m, 0, 1)]) == 0.0
+    assert collusion._correlation(pair(m, 0, 1)) == 0.0
 
 
 def test_one_dealing_has_no_correlation():
     m = market(2)
     record(m, 0, 1, tau=2.0, c_b=1.0)
-    assert collusion._correlation(m.pairs[edge(m, 0, 1)]) == 0.0
+    assert collusion._correlation(pair(m, 0, 1)) == 0.0
 
 
 #: Dealings of three pairs: 12, 4 and 2, mean 6, sd sqrt(56/3); z of the first 1.389.
@@ -235,9 +242,9 @@ def test_history_is_forgotten_after_the_assessment_if_asked():
         record(m, 0, 1, 1, p=0.3, tau=0.4)
         next_epoch(m)
         assert m.books[0].collusion_risk == pytest.approx(0.2 + 0.25 * 0.2)
-        pair = m.pairs[edge(m, 0, 1)]
-        left = [pair.count, pair.initiated, pair.accepted, pair.initiated_p, pair.mean_x, pair.mean_y]
-        left += [pair.m2_x, pair.m2_y, pair.m_xy]
+        both, there = pair(m, 0, 1), m.relations[edge(m, 0, 1)]
+        left = [both.count, there.initiated, there.accepted, there.initiated_p, both.mean_x, both.mean_y]
+        left += [both.m2_x, both.m2_y, both.m_xy]
         assert any(left) != forgets
         next_epoch(m)
         assert (m.books[0].collusion_risk == 0.0) == forgets
@@ -248,7 +255,7 @@ def test_what_is_off_keeps_no_books():
     m.params.collusion_detection_enabled = False
     record(m, 0, 1, 5)
     assert not m.pairs.count.any()
-    assert not m.pairs.initiated.any()
+    assert not m.relations.initiated.any()
 
 
 PAIRS = st.tuples(st.integers(0, 5), st.integers(0, 4))

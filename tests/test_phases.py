@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from swarm_env.core import act, decide, respond, step, turn
+from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import change
 from swarm_env.core.types import ADVERSARIAL, DECEPTIVE, HONEST, NOOP, POST, PROPOSE, TASK, VOTE
 from swarm_env.testing import plain_market
@@ -112,17 +113,17 @@ def test_an_outcome_is_drawn_with_probability_p():
 @pytest.mark.parametrize(("accepted", "trust"), [(True, 0.7 * 0.8 + 0.3 * p_of(0.7)), (False, 0.9 * 0.8 + 0.05)])
 def test_both_parties_learn_from_an_answer(accepted, trust):
     m = market()
-    pair, known = (contact(m, 0, 1), contact(m, 1, 0)), (relation(m, 0, 1), relation(m, 1, 0))
-    for side, knows in zip(pair, known, strict=True):
-        side.trust, knows.won = 0.8, 0.85
+    pair, known = (contact(m, 0, 1), contact(m, 1, 0)), pair_of(m, edge(m, 0, 1))
+    known.won = 0.85
+    for side in pair:
+        side.trust = 0.8
     for n in (1, 2):
         p = settle(m, accepted).p
-        assert [side.met for side in known] == [n, n]
-        assert [side.met_p for side in known] == pytest.approx([n * p] * 2)
-        assert [side.won for side in known] == pytest.approx([min(0.85 + 0.1 * n * accepted, 1)] * 2)
+        assert (known.met, known.met_p) == (n, pytest.approx(n * p))
+        assert known.won == pytest.approx(min(0.85 + 0.1 * n * accepted, 1))
         if n == 1:
             assert [side.trust for side in pair] == pytest.approx([trust] * 2)
-    assert relation(m, 0, 2).met == relation(m, 2, 0).met == 0
+    assert m.pairs.met.sum() == known.met
 
 
 def test_running_means_and_totals_follow_what_is_settled():
@@ -173,7 +174,7 @@ def test_a_proposal_to_a_frozen_agent_expires_as_rejected_and_teaches_nothing():
     assert (m.deals[0].answered, m.deals[0].accepted) == (False, False)
     assert (mine.initiated, mine.initiated_accepted, mine.expired, theirs.received) == (1, 0, 1, 0)
     assert m.agents[0].reward == pytest.approx(m.deals[0].p - 1)  # its audit is due all the same
-    assert (contact(m, 0, 1).trust, relation(m, 0, 1).met) == (0.5, 0)
+    assert (contact(m, 0, 1).trust, pair_of(m, edge(m, 0, 1)).met) == (0.5, 0)
 
 
 def test_an_inbox_takes_so_many_proposals_a_step_and_shows_so_many():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule, shorthand
 from swarm_env.core.types import ADVERSARIAL, HONEST, NOOP, OPPORTUNISTIC, Market
 
 VISIBLE = 0.25  #: visibility from which on an agent's posts can be voted on: a post fades from sight in two epochs
@@ -16,6 +16,12 @@ class Intent(NamedTuple):
     verb: int  # index into VERBS
     contact: int  # directed edge to the target of a proposal or vote, -1 = none
     conduct: int  # index into CONDUCTS, of a proposal or task
+
+
+@shorthand
+def pair_of(market: Market, edge: int) -> Any:
+    """What the agents at both ends of a contact have had to do with each other."""
+    return market.pairs[natural(market.edges[natural(edge)].pair)]
 
 
 @rule

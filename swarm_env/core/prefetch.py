@@ -116,13 +116,9 @@ def ask_for_dealings(market: Market, i: int) -> None:
     contact = market.next_agents[natural(i)].proposed
     if contact < 0:
         return
-    back = market.edges[natural(contact)].back
     hint_next(market.books, i, 2)
     hint_next(market.relations, contact, 1)
-    hint_next(market.relations, back, 1)
-    if len(market.pairs) > 1:
-        hint_next(market.pairs, contact, 1)
-        hint_next(market.pairs, min(contact, back), 1)
+    hint_next(market.pairs, market.edges[natural(contact)].pair, 1)
 
 
 @rule
@@ -171,16 +167,10 @@ def ask_for_settlement(market: Market, i: int) -> None:
     hint(market.books, soon)
     hint(market.books, edge.peer)
     hint(market.agents, edge.peer)
-    _ask_for_dealing(market, contact)
-    _ask_for_dealing(market, edge.back)
-
-
-@rule
-def _ask_for_dealing(market: Market, contact: int) -> None:
     hint(market.contacts, contact)
+    hint(market.contacts, edge.back)
     hint(market.relations, contact)
-    if len(market.pairs) > 1:
-        hint(market.pairs, contact)
+    hint(market.pairs, edge.pair)
 
 
 @rule

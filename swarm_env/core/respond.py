@@ -6,6 +6,7 @@ from typing import Any
 
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import natural, rule
+from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, surplus
 from swarm_env.core.prefetch import ask_for_settlement
@@ -50,6 +51,7 @@ def _settle(market: Market, i: int) -> None:
     gain = effect.reputation + (terms.r_a if terms.accepted else 0.0)
     agent.reputation = clip(agent.reputation + gain, -1.0, 1.0)
     if terms.answered:  # what expired teaches nothing, nobody was there
+        _acquaint(pair_of(market, contact), terms)
         _learn(market, terms, contact)
         _learn(market, terms, back)
     _count(market, terms, pay_a + pay_b)
@@ -156,15 +158,21 @@ def _sanction(market: Market, i: int, effect: Effect) -> None:
 
 
 @rule
+def _acquaint(pair: Any, terms: Terms) -> None:
+    """What both parties remember of an interaction that got an answer."""
+    pair.met += 1
+    pair.met_p += terms.p
+    if terms.accepted:
+        pair.won = min(pair.won + 0.1, 1.0)  # [S]
+
+
+@rule
 def _learn(market: Market, terms: Terms, index: int) -> None:
-    """What one party remembers of an interaction that got an answer."""
-    contact, relation, params = market.contacts[index], market.relations[index], market.params
-    relation.met += 1
-    relation.met_p += terms.p
+    """What it makes one party think of the other."""
+    contact, params = market.contacts[index], market.params
     if not terms.accepted:
         contact.trust = 0.9 * contact.trust + 0.05  # [S]
         return
     contact.trust = 0.7 * contact.trust + 0.3 * terms.p  # [S]
-    relation.won = min(relation.won + 0.1, 1.0)  # [S]
     if params.dynamic and contact.weight > 0.0:
         contact.weight = min(contact.weight + params.edge_strengthen_rate, params.max_edge_weight)

@@ -77,6 +77,8 @@ class Edge:
 
     peer: Short  # the other agent
     back: Short  # the contact in the other direction
+    pair: Short  # the number of the two, see `Pair`
+    forward: Short  # of pair number k, at index k: the contact from the lower to the higher agent
 
 
 class Shown:
@@ -225,11 +227,11 @@ class Contact:
 
 
 class Relation:
-    """What else an agent remembers of a contact. Index: contact."""
+    """What else an agent has done with a contact, in this direction. Index: contact."""
 
-    met_p: float  # sum of p of the interactions with it
-    won: float  # [0, 1], starts .5: standing won with the contact, +.1 an accepted interaction
-    met: Short  # interactions with the contact, either way round
+    initiated_p: float  # sum of p of what it initiated since the collusion history was cleared
+    initiated: Short  # their number
+    accepted: Short  # of these, accepted
     voted: Short  # epoch + 1 of its last vote on the contact, 0 = never
     launders: Short  # accepted interactions in this direction within the history window
     laundered: Short  # step of the latest of them
@@ -242,12 +244,15 @@ class Slot:
 
 
 class Pair:
-    """Collusion control's record of a contact's dealings. Index: contact."""
+    """What two agents in contact have had to do with each other, either way round. Index: `Edge.pair`.
 
-    initiated_p: float  # sum of p of the interactions in this direction since the collusion history was cleared
-    initiated: Short  # their number
-    accepted: Short  # of these, accepted
-    count: Short  # both directions, kept on the edge from the lower to the higher index; and:
+    All of it lies on one cache line, as pairs deal in no order.
+    """
+
+    met_p: float  # sum of p of their interactions
+    won: float  # [0, 1], starts .5: the standing that they have won with each other, +.1 an accepted interaction
+    met: Short  # their interactions
+    count: Short  # for collusion control: interactions since its history was cleared; and of these:
     mean_x: float  # running mean of the lower agent's benefit
     mean_y: float  # of the higher agent's
     m2_x: float  # running sums of squared deviations and their product (Welford)
@@ -356,7 +361,7 @@ class State(NamedTuple):
     contacts: NDArray[Any]  # (B, E) Contact
     relations: NDArray[Any]  # (B, E) Relation
     slots: NDArray[Any]  # (B, E) Slot, or (B, 1) if everybody has room for all others
-    pairs: NDArray[Any]  # (B, E) Pair, or (B, 1) without collusion control
+    pairs: NDArray[Any]  # (B, E/2) Pair
     assessments: NDArray[Any]  # (B, N) Assessment, or (B, 1) without collusion and security control
     nodes: NDArray[Any]  # (B, N) Node, or (B, 1) without security control
     places: NDArray[Any]  # (B, N) Place, likewise

@@ -35,7 +35,7 @@ PRIOR = 3.0  #: interactions after which trust weighs as much as the signal
 @rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """Expected p against its line."""
-    met = market.relations[edge].met
+    met = contacts.pair_of(market, edge).met
     weight = met / (met + PRIOR)
     seen = proxy.quality(market.params, market.proposals[initiator].signal)
     return bool(weight * market.contacts[edge].trust + (1.0 - weight) * seen >= market.seats[i].traits[THRESHOLD])

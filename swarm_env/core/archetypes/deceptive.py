@@ -42,7 +42,7 @@ RICH = 50.0  #: resources above which a target is worth exploiting [S]
 @rule
 def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> bool:
     """Accept most while building standing, then only where it stands well [S]."""
-    contact = market.relations[edge]
+    contact = contacts.pair_of(market, edge)
     building = contact.met < market.seats[i].traits[PHASE]
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
     if on_turn:
@@ -53,13 +53,13 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
 @rule
 def _exploitable(market: Market, i: int, edge: int) -> bool:
     peer = market.agents[market.edges[edge].peer]
-    good = market.relations[edge].won > market.seats[i].traits[EXPLOIT_AT] and peer.resources > RICH
+    good = contacts.pair_of(market, edge).won > market.seats[i].traits[EXPLOIT_AT] and peer.resources > RICH
     return good and contacts.is_open(market, edge)
 
 
 @rule
 def _stranger(market: Market, i: int, edge: int) -> bool:
-    return market.relations[edge].met < market.seats[i].traits[PHASE] and contacts.is_open(market, edge)
+    return contacts.pair_of(market, edge).met < market.seats[i].traits[PHASE] and contacts.is_open(market, edge)
 
 
 _choose_stranger = contacts.chooser(_stranger)
@@ -70,7 +70,7 @@ def _target(market: Market, i: int) -> int:
     """The exploitable contact where it stands best, once there are enough of them and enough cover; else -1."""
     seat, met, targets, best, standing = market.seats[i], 0, 0, -1, 0.0
     for edge in range(seat.start, seat.stop):
-        contact = market.relations[edge]
+        contact = contacts.pair_of(market, edge)
         met += contact.met  # every interaction counts ([S]: only those it answered at a step's end)
         if contact.won > market.seats[i].traits[EXPLOIT_AT]:
             targets += 1

@@ -33,7 +33,7 @@ def answer(market: Market, i: int, initiator: int, edge: int, on_turn: bool) -> 
     u = random.uniform(market.row.step_key, initiator, random.ANSWER)
     if on_turn:
         return bool(market.agents[initiator].reputation > 0.0 or u < UNKNOWN_CHANCE)
-    contact = market.relations[edge]
+    contact = contacts.pair_of(market, edge)
     if contact.met > 0:
         return bool(contact.met_p / contact.met > 0.5)
     return bool(u < market.seats[i].traits[RISK])

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from swarm_env.core.compiled import natural, rule
+from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import Effect, change, costs, nothing
 from swarm_env.core.section import Section
 from swarm_env.core.sizes import agents_in, contacts_of
@@ -70,14 +71,13 @@ def remember(market: Market, i: int, deal: Any) -> None:
     if not market.params.collusion_detection_enabled:
         return
     edge = natural(market.agents[i].proposed)
-    dealing = market.pairs[edge]
-    dealing.initiated += 1
-    dealing.initiated_p += deal.p
+    dealings, pair = market.relations[edge], pair_of(market, edge)
+    dealings.initiated += 1
+    dealings.initiated_p += deal.p
     if deal.accepted:
-        dealing.accepted += 1
+        dealings.accepted += 1
     benefit_i, benefit_j = -deal.tau - deal.c_a, deal.tau - deal.c_b
-    lower, back = i < deal.counterparty, natural(market.edges[edge].back)
-    pair = market.pairs[edge if lower else back]
+    lower = i < deal.counterparty
     x = benefit_i if lower else benefit_j
     y = benefit_j if lower else benefit_i
     count = pair.count + 1
@@ -113,8 +113,8 @@ def assess(market: Market) -> None:
     for i in range(agents_in(market)):
         market.books[i].collusion_risk = 0.0
     pairs, interactions, squares = 0, 0, 0.0
-    for edge in range(len(market.pairs)):
-        count = market.pairs[edge].count
+    for k in range(len(market.pairs)):
+        count = market.pairs[k].count
         if count > 0:
             pairs += 1
             interactions += count
@@ -124,24 +124,24 @@ def assess(market: Market) -> None:
         if _score_pairs(market, mean, math.sqrt(max(squares / pairs - mean * mean, 0.0))):
             _score_groups(market)
     if market.params.collusion_clear_history_on_epoch:
-        for edge in range(len(market.pairs)):
-            _forget(market.pairs[edge])
+        _forget(market)
 
 
 @rule
 def _score_pairs(market: Market, mean: float, sd: float) -> bool:
     """Returns whether any was flagged; else there are no groups."""
     work, least, flagged = market.assessments, max(market.params.collusion_min_interactions, 1), False
-    for edge in range(len(market.pairs)):
-        pair = market.pairs[edge]
+    for k in range(len(market.pairs)):
+        pair = market.pairs[k]
         count = pair.count
         if count < least:
             continue
+        edge = natural(market.edges[k].forward)
         back = natural(market.edges[edge].back)
-        other = market.pairs[back]
-        p_i = pair.initiated_p / pair.initiated if pair.initiated > 0 else 0.5
-        p_j = other.initiated_p / other.initiated if other.initiated > 0 else 0.5
-        accepted = (pair.accepted + other.accepted) / count
+        there, here = market.relations[edge], market.relations[back]
+        p_i = there.initiated_p / there.initiated if there.initiated > 0 else 0.5
+        p_j = here.initiated_p / here.initiated if here.initiated > 0 else 0.5
+        accepted = (there.accepted + here.accepted) / count
         z = (count - mean) / sd if sd > 0.0 else 0.0
         correlation = _correlation(pair) if pair.m_xy > 0.0 else 0.0  # a negative one counts as none
         score = pair_score(market.params, count, accepted, correlation, 0.5 * (p_i + p_j), z)
@@ -180,7 +180,7 @@ def _score_groups(market: Market) -> None:
     for i in range(num_agents):
         group = _root(work, i)
         for edge in range(market.seats[i].start, market.seats[i].stop if work[i].near else market.seats[i].start):
-            dealing = market.pairs[edge]
+            dealing = market.relations[edge]
             other = _root(work, market.edges[edge].peer)
             if group == other:
                 work[group].n_in += dealing.initiated
@@ -210,10 +210,14 @@ def _mark_groups(market: Market) -> None:
 
 
 @rule
-def _forget(pair: Any) -> None:
-    pair.initiated, pair.accepted, pair.count = 0, 0, 0
-    pair.initiated_p, pair.mean_x, pair.mean_y = 0.0, 0.0, 0.0
-    pair.m2_x, pair.m2_y, pair.m_xy = 0.0, 0.0, 0.0
+def _forget(market: Market) -> None:
+    for edge in range(len(market.relations)):
+        relation = market.relations[edge]
+        relation.initiated, relation.accepted, relation.initiated_p = 0, 0, 0.0
+    for k in range(len(market.pairs)):
+        pair = market.pairs[k]
+        pair.count, pair.mean_x, pair.mean_y = 0, 0.0, 0.0
+        pair.m2_x, pair.m2_y, pair.m_xy = 0.0, 0.0, 0.0
 
 
 @rule
