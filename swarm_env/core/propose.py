@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core import random
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.proxy import clip, quality, v_hat
 from swarm_env.core.types import ADVERSARIAL, DECEPTIVE, HONEST
 
@@ -48,17 +48,17 @@ def surface_bias(params: Any, conduct: int, u: float) -> float:
 @rule
 def draw_proposal(params: Any, proposal: Any, conduct: int, reputation: float, key: Any, i: int) -> None:
     """Draw observables, latent quality and surface signal of agent i's proposal."""
-    c, factor = conduct, reputation_factor(reputation)
+    c, factor = natural(conduct), reputation_factor(reputation)
     draws = random.spread(key, i, SPANS, c)
     progress = factor * (PROGRESS[c, 0] + draws[random.PROGRESS])
     engagement = factor * (ENGAGEMENT[c, 0] + draws[random.ENGAGEMENT])
     rework = REWORK[c, 0] + int(draws[random.REWORK])
     rejections = REJECTIONS[c, 0] + int(draws[random.REJECTIONS])
     misuse = MISUSE[c, 0] + int(draws[random.MISUSE])
-    value = v_hat(params, progress, rework, rejections, misuse, engagement)
-    bias = surface_bias(params, c, draws[random.DISGUISE])
+    value = v_hat(params, progress, natural(rework), natural(rejections), natural(misuse), engagement)
+    bias = surface_bias(params, conduct, draws[random.DISGUISE])
     noise = params.signal_noise * random.bell(draws[random.SIGNAL_A], draws[random.SIGNAL_B])
-    proposal.conduct, proposal.progress, proposal.engagement = c, progress, engagement
+    proposal.conduct, proposal.progress, proposal.engagement = conduct, progress, engagement
     proposal.rework, proposal.rejections, proposal.misuse = rework, rejections, misuse
     proposal.p = quality(params, value)
     proposal.signal = value + bias + noise
