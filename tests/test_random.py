@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_env.core import compiled, random
+from swarm_env.core import compiled, propose, random
 from swarm_env.core.random import STREAMS
 
 WORDS = st.integers(0, 2**64 - 1)
@@ -206,3 +206,22 @@ def test_normal_draws_are_finite_and_use_both_their_streams(key, agent):
     z = random.normal(key, agent, 6, 7)
     assert math.isfinite(z)
     assert z == pytest.approx(math.sqrt(-2 * math.log1p(-a)) * math.cos(2 * math.pi * b), abs=1e-9)
+
+
+@given(WORDS, st.integers(0, 100_000), st.integers(0, len(propose.SPANS) - 1))
+def test_eight_draws_at_once_are_the_eight_drawn_one_by_one(key, agent, row):
+    key, spans = np.uint64(key), propose.SPANS
+    alone = tuple(float(span) * random.uniform(key, agent, stream) for stream, span in enumerate(spans[row]))
+    assert random.spread(key, agent, spans, row) == alone
+
+
+@pytest.mark.skipif(not compiled.JIT, reason="without machine code there is one version")
+def test_machine_code_and_plain_python_draw_the_same_eight():
+    @numba.njit
+    def draw(key, agent, row):
+        return random.spread(key, agent, propose.SPANS, row)
+
+    generator = np.random.default_rng(1)
+    for key in generator.integers(0, 2**64, size=200, dtype=np.uint64):
+        agent, row = int(generator.integers(100_000)), int(generator.integers(len(propose.SPANS)))
+        assert draw(key, agent, row) == random.spread(key, agent, propose.SPANS, row)

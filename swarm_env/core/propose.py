@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core import random
-from swarm_env.core.compiled import rule
+from swarm_env.core.compiled import natural, rule
 from swarm_env.core.proxy import clip, quality, v_hat
 from swarm_env.core.types import ADVERSARIAL, DECEPTIVE, HONEST
 
@@ -18,6 +18,13 @@ ENGAGEMENT = np.array([[0.2, 0.6], [-0.2, 0.3], [0.0, 0.4], [-0.5, -0.1]])
 REWORK = np.array([[0, 1], [0, 2], [0, 2], [1, 3]])
 REJECTIONS = np.array([[0, 0], [0, 1], [0, 1], [1, 2]])
 MISUSE = np.array([[0, 0], [0, 0], [0, 0], [0, 1]])
+_COUNTS = [1.0 + table[:, 1] - table[:, 0] for table in (REWORK, REJECTIONS, MISUSE)]
+_ONES = np.ones(len(PROGRESS))
+#: Per conduct: width of the range, or how many whole numbers, of each of a proposal's draws, in the order of
+#: `random.STREAMS`; disguise and the signal's noise take U[0, 1).
+SPANS = np.stack(
+    [PROGRESS[:, 1] - PROGRESS[:, 0], *_COUNTS, ENGAGEMENT[:, 1] - ENGAGEMENT[:, 0], _ONES, _ONES, _ONES], axis=1
+)
 
 
 @rule
@@ -41,18 +48,17 @@ def surface_bias(params: Any, conduct: int, u: float) -> float:
 @rule
 def draw_proposal(params: Any, proposal: Any, conduct: int, reputation: float, key: Any, i: int) -> None:
     """Draw observables, latent quality and surface signal of agent i's proposal."""
-    c, factor = conduct, reputation_factor(reputation)
-    progress = PROGRESS[c, 0] + (PROGRESS[c, 1] - PROGRESS[c, 0]) * random.uniform(key, i, random.PROGRESS)
-    span = ENGAGEMENT[c, 1] - ENGAGEMENT[c, 0]
-    engagement = ENGAGEMENT[c, 0] + span * random.uniform(key, i, random.ENGAGEMENT)
-    progress, engagement = factor * progress, factor * engagement
-    rework = random.integer(key, i, random.REWORK, REWORK[c, 0], REWORK[c, 1])
-    rejections = random.integer(key, i, random.REJECTIONS, REJECTIONS[c, 0], REJECTIONS[c, 1])
-    misuse = random.integer(key, i, random.MISUSE, MISUSE[c, 0], MISUSE[c, 1])
-    value = v_hat(params, progress, rework, rejections, misuse, engagement)
-    bias = surface_bias(params, c, random.uniform(key, i, random.DISGUISE))
-    noise = params.signal_noise * random.normal(key, i, random.SIGNAL_A, random.SIGNAL_B)
-    proposal.conduct, proposal.progress, proposal.engagement = c, progress, engagement
+    c, factor = natural(conduct), reputation_factor(reputation)
+    draws = random.spread(key, i, SPANS, c)
+    progress = factor * (PROGRESS[c, 0] + draws[random.PROGRESS])
+    engagement = factor * (ENGAGEMENT[c, 0] + draws[random.ENGAGEMENT])
+    rework = REWORK[c, 0] + int(draws[random.REWORK])
+    rejections = REJECTIONS[c, 0] + int(draws[random.REJECTIONS])
+    misuse = MISUSE[c, 0] + int(draws[random.MISUSE])
+    value = v_hat(params, progress, natural(rework), natural(rejections), natural(misuse), engagement)
+    bias = surface_bias(params, conduct, draws[random.DISGUISE])
+    noise = params.signal_noise * random.bell(draws[random.SIGNAL_A], draws[random.SIGNAL_B])
+    proposal.conduct, proposal.progress, proposal.engagement = conduct, progress, engagement
     proposal.rework, proposal.rejections, proposal.misuse = rework, rejections, misuse
     proposal.p = quality(params, value)
     proposal.signal = value + bias + noise

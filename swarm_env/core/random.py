@@ -8,9 +8,11 @@ no other draw.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from swarm_env.core import eights
 from swarm_env.core.compiled import alternative, rule
 from swarm_env.core.elementary import cos_turn, log
 
@@ -28,21 +30,16 @@ STREAMS: tuple[str, ...] = (
     IDLE, POST, VOTE, VOTE_PEER, INTERACT, INTERACT_PEER, ATTACK, EXPLORE,
 ) = range(len(STREAMS))  # fmt: skip
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLY_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MULTIPLY_2 = np.uint64(0x94D049BB133111EB)
+_GOLDEN = np.uint64(eights.GOLDEN)
+_MULTIPLY_1, _MULTIPLY_2 = np.uint64(eights.MULTIPLY_1), np.uint64(eights.MULTIPLY_2)
 _SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _STREAM_STRIDE = np.uint64(64)  # room for streams: agents' draws never overlap
-_UNIT = 1.0 / 9007199254740992.0  # 2**-53
+_UNIT = eights.UNIT
 
 
 def _mix_in_python(key: np.uint64, index: np.uint64) -> np.uint64:
     """The same numbers in plain integers: NumPy's scalars warn where 64-bit arithmetic wraps."""
-    wrap = (1 << 64) - 1
-    x = (int(key) + (int(index) + 1) * int(_GOLDEN)) & wrap
-    x = ((x ^ (x >> 30)) * int(_MULTIPLY_1)) & wrap
-    x = ((x ^ (x >> 27)) * int(_MULTIPLY_2)) & wrap
-    return np.uint64(x ^ (x >> 31))
+    return np.uint64(eights.mix(int(key), int(index)))
 
 
 @rule
@@ -83,7 +80,18 @@ def integer(key: np.uint64, agent: int, stream: int, low: int, high: int) -> int
 
 
 @rule
+def spread(key: np.uint64, agent: int, spans: Any, row: int) -> Any:
+    """The agent's draws of streams 0..7 at once, the k-th times spans[row, k]; spans: (rows, 8) float64."""
+    return eights.spread(key, np.uint64(agent) * _STREAM_STRIDE, spans, row)
+
+
+@rule
+def bell(u: float, v: float) -> float:
+    """A standard normal draw of two uniform ones (Box-Muller)."""
+    return math.sqrt(-2.0 * log(1.0 - u)) * cos_turn(v)
+
+
+@rule
 def normal(key: np.uint64, agent: int, stream_a: int, stream_b: int) -> float:
-    """A standard normal draw (Box-Muller), from two streams."""
-    radius = math.sqrt(-2.0 * log(1.0 - uniform(key, agent, stream_a)))
-    return radius * cos_turn(uniform(key, agent, stream_b))
+    """A standard normal draw, from two streams."""
+    return bell(uniform(key, agent, stream_a), uniform(key, agent, stream_b))
