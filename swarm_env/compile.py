@@ -6,6 +6,7 @@ Nothing here is a rule of the market; it is where names and sections become numb
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,7 +27,7 @@ from swarm_env.scenario import Scenario
 
 DEFAULT_PEERS = 16  #: peer slots unless `view.peers` says otherwise
 NO_CAP, NO_THRESHOLD = -1, -2.0  #: what the kernels read for an absent bandwidth cap or disconnect threshold
-WITHOUT_END = 1e30  #: a budget of which some is never less
+WITHOUT_END, NEVER_REACHED = 1e30, 2**31 - 1  #: a budget of which some is never less, and a number of actions
 RUNNING_START = 0.5  #: the market's running means before anything has happened
 
 Learners = str | Sequence[str]
@@ -258,6 +259,9 @@ def _numbers(scenario: Scenario) -> Iterator[tuple[str, Any]]:
     on = network is not None and network.enabled
     limits, actions = scenario.rate_limits, _or(scenario.governance.bandwidth_cap, WITHOUT_END)
     yield "budgets", np.array([limits.posts_per_epoch, limits.votes_per_epoch, limits.tasks_per_epoch, actions], "f4")
+    staking = scenario.governance.staking_enabled
+    yield "most_actions", _or(scenario.governance.bandwidth_cap, NEVER_REACHED)  # one comparison each, lever on or off
+    yield "least_stake", scenario.governance.min_stake_to_participate if staking else -math.inf
     yield "dynamic", bool(on and network is not None and network.dynamic)
     for name, off in (
         ("edge_strengthen_rate", 0.0), ("edge_decay_rate", 0.0), ("min_edge_weight", 0.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
-from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_target
+from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_row, ask_for_target
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
@@ -21,6 +21,8 @@ def act(market: Market) -> None:
     """Carry out every agent's intent."""
     num_agents = agents_in(market)
     start = random.integer(market.row.step_key, 0, random.ARRIVAL, 0, num_agents - 1)
+    if num_agents <= LARGE:
+        ask_for_row(market)
     for n in range(num_agents):
         i = _turned(start + n, num_agents)
         if num_agents > LARGE:

@@ -18,7 +18,7 @@ from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
 from swarm_env.core.compiled import alternative, natural, rule
-from swarm_env.core.sizes import agents_in, inbox_slots, learner_of
+from swarm_env.core.sizes import agents_in, contacts_in, inbox_slots, learner_of, learners_in, peer_slots
 from swarm_env.core.tables import LINE
 from swarm_env.core.types import VOTE, Market
 
@@ -92,33 +92,49 @@ def _hint_record_in_kernels(record: Any, lines: int) -> None:
 hint_record: Any = alternative(_hint_record_in_kernels, _nothing)
 
 
+@intrinsic
+def _size(context: Any, array: Any) -> Any:
+    """Bytes of an entry: known to the compiler, where array.itemsize and array.strides are read from memory."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0].dtype
+        return ir.IntType(64)(kind.size if isinstance(kind, types.Record) else kind.bitwidth // 8)
+
+    return types.intp(array), generate
+
+
 @rule
-def _hint_next_in_kernels(table: Any, i: int, lines: int) -> None:
-    start = (len(table) + i) * table.strides[0]
+def _hint_behind_in_kernels(table: Any, place: int, lines: int) -> None:
+    size: int = _size(table)  # type: ignore[call-arg]
     for line in range(lines):
-        _hint_line(table, start + LINE * line)  # type: ignore[call-arg]
+        _hint_line(table, place * size + LINE * line)
 
 
-def _nothing_next(table: Any, i: int, lines: int) -> None:
+def _nothing_behind(table: Any, place: int, lines: int) -> None:
     return
 
 
-#: Ask for the first lines of what is table[i] here, in the environment that comes next: it lies right behind this one.
-hint_next: Any = alternative(_hint_next_in_kernels, _nothing_next)
+#: Ask for the first lines of what lies that many entries behind the start of a table: the next environment's own table
+#: lies right behind this one's.
+hint_behind: Any = alternative(_hint_behind_in_kernels, _nothing_behind)
+
+
+@rule
+def ask_for_row(market: Market) -> None:
+    """Before the agents act: ask for the row of the environment that comes next and where its history goes on."""
+    hint_record(market.next_row, 3)
+    hint_behind(market.history, len(market.history) + market.next_row.oldest, 2)
 
 
 @rule
 def ask_for_dealings(market: Market, i: int) -> None:
     """While agent i acts: ask for what settling its proposal touches in the environment that comes next."""
-    if i == 0:
-        hint_record(market.next_row, 3)
-        hint_next(market.history, market.next_row.oldest, 2)
     contact = market.next_agents[natural(i)].proposed
     if contact < 0:
         return
-    hint_next(market.books, i, 2)
-    hint_next(market.relations, contact, 1)
-    hint_next(market.pairs, market.edges[natural(contact)].pair, 1)
+    hint_behind(market.books, agents_in(market) + i, 2)
+    hint_behind(market.relations, contacts_in(market) + contact, 1)
+    hint_behind(market.pairs, contacts_in(market) // 2 + market.edges[natural(contact)].pair, 1)
 
 
 @rule
@@ -127,8 +143,9 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
     that comes soon will look at, as a learner."""
     last = agents_in(market) - 1
     if last < LARGE:
-        hint_next(market.agents, i, 2)
-        hint_next(actions, max(learner_of(market, i), 0), 1)
+        hint_behind(market.agents, last + 1 + i, 2)
+        place = learners_in(market, actions) + max(learner_of(market, i), 0)
+        hint_behind(actions, place * (inbox_slots(market) + 3), 1)
         return
     soon = min(i + SEATS, last)
     seat, first = market.seats[soon], market.agents[soon].first
@@ -154,7 +171,7 @@ def ask_for_settlement(market: Market, i: int) -> None:
     that comes soon touches."""
     last = agents_in(market) - 1
     if last < LARGE:
-        hint_next(market.proposals, i, 1)
+        hint_behind(market.proposals, last + 1 + i, 1)
         return
     later, soon = market.agents[min(i + 2 * SEATS, last)].proposed, min(i + SEATS, last)
     if later >= 0:
@@ -190,22 +207,29 @@ def ask_for_target(market: Market, later: int, soon: int) -> None:
         hint(market.proposals, soon)
 
 
-@rule
-def ask_for_contacts(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
-    """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for what an agent
-    that comes soon sees of its contacts and of who asked it."""
-    last = agents_in(market) - 1
-    if last < LARGE:
-        hint_next(observation, learner, 1 + observation.shape[1] * observation.itemsize // LINE)
-        hint_next(mask, learner, 1)
-        return
-    soon = min(i + SEATS, last)
-    seat, first = market.seats[soon], market.agents[soon].first
-    for edge in range(seat.start, seat.stop):
-        hint(market.shown, market.edges[edge].peer)
-    if first >= 0:
-        hint(market.agents, first)
-        hint(market.proposals, first)
+def asker_for_contacts(own: int, heads: int) -> Any:
+    """The rule `ask_for_contacts`. own, heads: entries of an observation and of a mask beside those of the slots."""
+
+    @rule
+    def ask_for_contacts(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
+        """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for what an
+        agent that comes soon sees of its contacts and of who asked it."""
+        last = agents_in(market) - 1
+        if last < LARGE:
+            place, inbox, peers = learners_in(market, mask) + learner, inbox_slots(market), peer_slots(market)
+            looks = own + 4 * (inbox + peers)
+            hint_behind(observation, place * looks, 1 + looks // (LINE // 4))
+            hint_behind(mask, place * (heads + 2 * inbox + peers), 1)
+            return
+        soon = min(i + SEATS, last)
+        seat, first = market.seats[soon], market.agents[soon].first
+        for edge in range(seat.start, seat.stop):
+            hint(market.shown, market.edges[edge].peer)
+        if first >= 0:
+            hint(market.agents, first)
+            hint(market.proposals, first)
+
+    return ask_for_contacts
 
 
 @rule

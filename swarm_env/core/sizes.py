@@ -94,6 +94,20 @@ def learner_of(market: Market, i: int) -> int:
 
 
 @rule
+def contacts_in(market: Market) -> int:
+    """E."""
+    told = len(market.sizes.contacts) - 1
+    return told * agents_in(market) if told > 0 else len(market.contacts)
+
+
+@rule
+def learners_in(market: Market, table: Any) -> int:
+    """L, the length of actions and views. table: one of them."""
+    told = len(market.sizes.learners) - 1
+    return told if told > 0 else len(table)
+
+
+@rule
 def is_watched(market: Market) -> bool:
     """Whether anybody will look at outcomes and deals."""
     return len(market.sizes.unwatched) == 1 and len(market.outcomes) == len(market.agents)

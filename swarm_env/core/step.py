@@ -20,12 +20,12 @@ from swarm_env.core import random
 from swarm_env.core.act import act
 from swarm_env.core.compiled import Unchecked, kernel, rule
 from swarm_env.core.decide import decide
-from swarm_env.core.observe import observe, observer
-from swarm_env.core.prefetch import ask_for_contacts
+from swarm_env.core.observe import NUM_OWN, NUM_VERBS, observe, observer
+from swarm_env.core.prefetch import asker_for_contacts
 from swarm_env.core.respond import respond
 from swarm_env.core.sizes import UNKNOWN, Sizes, agents_in, is_watched
 from swarm_env.core.turn import turn
-from swarm_env.core.types import NOOP, Market, Scene, State, View, market_of
+from swarm_env.core.types import NOOP, NUM_CONDUCTS, Market, Scene, State, View, market_of
 
 HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
 
@@ -74,7 +74,8 @@ def _player(observe: Any) -> Any:
 
 
 #: Play one step of environment b; the second one reads ahead, which a GPU cannot.
-advance_row, _advance_row = _player(observe), _player(observer(ask_for_contacts))
+advance_row = _player(observe)
+_advance_row = _player(observer(asker_for_contacts(NUM_OWN, NUM_VERBS + NUM_CONDUCTS)))
 
 
 @rule

@@ -23,5 +23,5 @@ class Config(Section):
 
 @rule
 def may_act(params: Any, agent: Any) -> bool:
-    """Below the cap, or no cap (-1) at all."""
-    return params.bandwidth_cap < 0 or agent.actions < params.bandwidth_cap
+    """Below the cap."""
+    return bool(agent.actions < params.most_actions)

@@ -26,7 +26,7 @@ class Config(Section):
 @rule
 def may_act(params: Any, agent: Any) -> bool:
     """Holds the stake [S]."""
-    return not params.staking_enabled or agent.resources >= params.min_stake_to_participate
+    return bool(agent.resources >= params.least_stake)
 
 
 @rule
