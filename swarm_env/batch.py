@@ -86,7 +86,8 @@ class MarketVectorEnv:
         self._allocate(which)
         self._advance: Callable[..., None] = step.advance_unchecked
         if tuned:
-            self._advance = step.advance_tuned(known(self._scene, self.compiled.inbox, self.compiled.peers, not record))
+            sizes = known(self._scene, self.compiled.inbox, self.compiled.peers, not record)
+            self._advance = step.advance_tuned(sizes, self._scene, self.state_tables)
         self._steps = self._scene.params["n_epochs"][which] * self._scene.params["steps_per_epoch"][which]
         self._learners = np.flatnonzero(self._scene.seats["learner"][0] >= 0)
         # rows that share a desk stay on one thread; recorded, each has its own

@@ -13,7 +13,7 @@ before its first, not at the start of its first, so that the masks are true of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from swarm_env.core import random
@@ -24,8 +24,20 @@ from swarm_env.core.observe import NUM_OWN, NUM_VERBS, observe, observer
 from swarm_env.core.prefetch import asker_for_contacts
 from swarm_env.core.respond import respond
 from swarm_env.core.sizes import UNKNOWN, Sizes, agents_in, is_watched
+from swarm_env.core.tables import nested
 from swarm_env.core.turn import turn
-from swarm_env.core.types import NOOP, NUM_CONDUCTS, Market, Scene, State, View, market_of
+from swarm_env.core.types import (
+    NOOP,
+    NUM_CONDUCTS,
+    Market,
+    Scene,
+    State,
+    View,
+    entry_of,
+    market_of,
+    nested_entry_of,
+    nested_market_of,
+)
 
 HEAT_FADE = 0.9  #: what is left of an agent's heat after a step
 
@@ -59,23 +71,25 @@ def clear_outcome(outcome: Any) -> None:
     outcome.levers[:] = 0.0
 
 
-def _player(observe: Any) -> Any:
+def _player(observe: Any, market_of: Any, entry_of: Any) -> Any:
     @rule
     def advance_row(scene: Scene, state: State, view: View, actions: Any, b: int, sizes: Any) -> None:
         market = market_of(scene, state, b, sizes)
         begin(market)
-        decide(market, actions[b])
+        decide(market, entry_of(actions, b))
         respond(market)
         act(market)
         turn(market)
-        observe(market, view.observation[b], view.mask[b], view.reward[b], view.info[b])
+        observe(market, entry_of(view.observation, b), entry_of(view.mask, b), entry_of(view.reward, b), view.info[b])
 
     return advance_row
 
 
-#: Play one step of environment b; the second one reads ahead, which a GPU cannot.
-advance_row = _player(observe)
-_advance_row = _player(observer(asker_for_contacts(NUM_OWN, NUM_VERBS + NUM_CONDUCTS)))
+_observe_ahead = observer(asker_for_contacts(NUM_OWN, NUM_VERBS + NUM_CONDUCTS))
+#: Play one step of environment b; the others read ahead, which a GPU cannot, the last in tables that are nested.
+advance_row = _player(observe, market_of, entry_of)
+_advance_row = _player(_observe_ahead, market_of, entry_of)
+_advance_nested_row = _player(_observe_ahead, nested_market_of, nested_entry_of)
 
 
 @rule
@@ -118,9 +132,9 @@ def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: i
 
 @kernel
 def advance_sized(sizes: Sizes, scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
-    """`advance`, as machine code of its own for each `sizes`."""
+    """`advance`, as machine code of its own for each `sizes`; of all tables but infos it takes what `nested` gives."""
     for b in range(lo, hi):
-        _advance_row(scene, state, view, actions, b, sizes)
+        _advance_nested_row(scene, state, view, actions, b, sizes)
 
 
 @kernel
@@ -135,6 +149,18 @@ advance_unchecked, reset_unchecked = Unchecked(advance), Unchecked(reset)
 
 
 @cache
-def advance_tuned(sizes: Sizes) -> Callable[..., None]:
-    """`advance_unchecked` for batches of these sizes; the first call compiles, unless it lies on disk."""
-    return partial(Unchecked(advance_sized), sizes)
+def _tuned(sizes: Sizes) -> Unchecked:
+    return Unchecked(advance_sized)
+
+
+def advance_tuned(sizes: Sizes, scene: Scene, state: State) -> Callable[..., None]:
+    """`advance_unchecked` for one batch, of these sizes; the first call compiles, unless the code lies on disk."""
+    entry, tables = _tuned(sizes), (Scene(*map(nested, scene)), State(*map(nested, state)))
+    views: dict[int, tuple[View, View]] = {}  # by identity: a batch has one, or two that take turns
+
+    def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
+        if id(view) not in views:
+            views[id(view)] = view, View(*map(nested, view[:3]), view.info)
+        entry(sizes, *tables, views[id(view)][1], nested(actions), lo, hi)
+
+    return advance

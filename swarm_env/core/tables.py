@@ -41,6 +41,21 @@ def record(cls: type, plain: bool = not JIT) -> np.dtype[Any]:
     return np.dtype((np.record, dtype)) if plain else dtype
 
 
+def nested(array: NDArray[Any]) -> NDArray[Any]:
+    """The same memory as one record a row, with the row's entries in its field `of`: a view, `array` is C-contiguous.
+
+    The number of entries is then part of the type, and machine code need not look it up.
+    """
+    if array.ndim == 1:
+        return array
+    return np.ndarray(len(array), _nest(array.dtype, array.shape[1:]), array)
+
+
+@cache
+def _nest(dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.dtype[Any]:
+    return np.dtype([("of", dtype, shape)])
+
+
 def table(cls: type | np.dtype[Any], *shape: int, plain: bool = not JIT) -> NDArray[Any]:
     """A zeroed table of records, on a cache line's edge.
 

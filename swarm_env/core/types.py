@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from swarm_env.core.compiled import shorthand
+from swarm_env.core.compiled import natural, shorthand
 from swarm_env.core.tables import Floats, Short, Shorts, Tiny
 
 DESK = 32  #: environments that share working memory, unless somebody will look at it: it then stays in the cache
@@ -406,31 +406,51 @@ class View(NamedTuple):
 
 
 @shorthand
-def market_of(scene: Scene, state: State, b: int, sizes: Any) -> Market:
-    """Environment b. sizes: see `sizes.Sizes`."""
-    row, desk = state.rows[b], b if len(state.outcomes) == len(state.rows) else b // DESK
-    following = min(b + 1, len(state.rows) - 1)
-    return Market(
-        scene.params[row.params],
-        scene.seats[row.params],
-        scene.edges[row.params],
-        row,
-        state.agents[b],
-        state.shown[desk],
-        state.books[b],
-        state.proposals[b],
-        state.outcomes[desk],
-        state.deals[desk],
-        state.contacts[b],
-        state.relations[b],
-        state.slots[b],
-        state.pairs[b],
-        state.assessments[desk],
-        state.nodes[desk],
-        state.places[desk],
-        state.links[desk],
-        state.history[b],
-        state.rows[following],
-        state.agents[following],
-        sizes,
-    )
+def entry_of(table: Any, index: int) -> Any:
+    """A row of a table."""
+    return table[index]
+
+
+@shorthand
+def nested_entry_of(table: Any, index: int) -> Any:
+    """The same of a table that is `tables.nested`."""
+    return table[natural(index)].of
+
+
+def _market_maker(entry_of: Any) -> Any:
+    """`market_of`, given how to take a row of a table."""
+
+    @shorthand
+    def market_of(scene: Scene, state: State, b: int, sizes: Any) -> Market:
+        row, desk = state.rows[b], b if len(state.outcomes) == len(state.rows) else b // DESK
+        following = min(b + 1, len(state.rows) - 1)
+        return Market(
+            scene.params[row.params],
+            entry_of(scene.seats, row.params),
+            entry_of(scene.edges, row.params),
+            row,
+            entry_of(state.agents, b),
+            entry_of(state.shown, desk),
+            entry_of(state.books, b),
+            entry_of(state.proposals, b),
+            entry_of(state.outcomes, desk),
+            entry_of(state.deals, desk),
+            entry_of(state.contacts, b),
+            entry_of(state.relations, b),
+            entry_of(state.slots, b),
+            entry_of(state.pairs, b),
+            entry_of(state.assessments, desk),
+            entry_of(state.nodes, desk),
+            entry_of(state.places, desk),
+            entry_of(state.links, desk),
+            entry_of(state.history, b),
+            state.rows[following],
+            entry_of(state.agents, following),
+            sizes,
+        )
+
+    return market_of
+
+
+#: Environment b. sizes: see `sizes.Sizes`. The second one is for tables that are `tables.nested`.
+market_of, nested_market_of = _market_maker(entry_of), _market_maker(nested_entry_of)
