@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 import swarm_env
 from swarm_env import testing
 from swarm_env.compile import compile_scenario
-from swarm_env.core import sizes
+from swarm_env.core import sizes, step
 from swarm_env.core.sizes import UNKNOWN, Sizes, known
-from swarm_env.core.step import advance_tuned
+from swarm_env.core.tables import nested
 from tests.market import rich
 
 RING = {"topology": "small_world", "params": {"k": 2, "p": 0.5}}
@@ -82,17 +83,35 @@ def test_a_tuned_batch_plays_the_same_market_byte_for_byte() -> None:
     assert plain.snapshot() == tuned.snapshot()
 
 
-def test_batches_of_one_shape_share_their_code_and_others_do_not() -> None:
+def test_batches_of_one_shape_share_their_code_on_tables_of_another_it_would_not_run() -> None:
+    before = None
+    for num_envs in (2, 3):
+        batch = swarm_env.vector_env(rich(), num_envs, tuned=True)
+        batch.reset()
+        batch.step(np.zeros((num_envs, batch.num_learners, len(batch.compiled.nvec))))
+        made = len(step.advance_sized.overloads)
+        assert before in (None, made)
+        before = made
     data = rich().to_dict()
-    assert advance_tuned(sizes_of(data)) is advance_tuned(sizes_of(data))
-    assert advance_tuned(sizes_of(data)) is not advance_tuned(sizes_of(data, "honest_1"))
+    longer = {**data, "market": {**data.get("market", {}), "history_per_agent": 7}}
+    assert sizes_of(longer) == sizes_of(data)
+    tables = [compile_scenario(swarm_env.load_scenario(each), "all").initial.history for each in (data, longer)]
+    assert numba.typeof(nested(tables[0])) != numba.typeof(nested(tables[1]))
+
+
+def test_a_nested_table_is_the_same_memory() -> None:
+    array = np.arange(24.0).reshape(2, 3, 4)
+    view = nested(array)
+    assert (view.shape, view["of"].shape) == ((2,), (2, 3, 4))
+    view["of"][1, 2, 3] = -1
+    assert array[1, 2, 3] == -1
+    assert nested(array[:, 0, 0].copy()).shape == (2,)
 
 
 def test_the_sb3_adapter_passes_the_wish_on() -> None:
     sb3 = pytest.importorskip("swarm_env.adapters.sb3")
-    tuned = advance_tuned(sizes_of("baseline"))
-    assert sb3.MarketVecEnv("baseline", 1, tuned=True).market._advance is tuned
-    assert sb3.MarketVecEnv("baseline", 1).market._advance is not tuned
+    assert sb3.MarketVecEnv("baseline", 1, tuned=True).market._advance is not step.advance_unchecked
+    assert sb3.MarketVecEnv("baseline", 1).market._advance is step.advance_unchecked
 
 
 def test_a_gpu_has_no_tuned_code() -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, natural, rule
 from swarm_env.core.contacts import can_post, can_vote, can_work, is_frozen
@@ -66,7 +64,8 @@ def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> N
         put(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, not frozen
         initiator = proposal.next
-    for slot in range(waiting, waiting if len(told) > 1 else slots):  # zeros with their mask: by themselves they would become a slow call of memset
+    # zeros with their mask: by themselves they would become a slow call of memset
+    for slot in range(waiting, waiting if len(told) > 1 else slots):
         put(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
 
@@ -83,9 +82,7 @@ def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> boo
             count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
         return count > 0
     told = market.sizes.contacts
-    some = put_peers(
-        out, at, mask, choice, able, market.shown, market.edges, market.contacts, start, told
-    )
+    some = put_peers(out, at, mask, choice, able, market.shown, market.edges, market.contacts, start, told)
     for slot in range(0 if len(told) > 1 else size):  # contact k is in slot k, see `peer_contact`
         count += _write_peer(market, start + slot, able, out, at + 4 * slot, mask, choice + slot)
     for slot in range(size, slots):

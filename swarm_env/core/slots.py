@@ -164,12 +164,13 @@ def _put_peers(
 
 def _joined(builder: Any, parts: list[Any]) -> Any:
     """Vectors of equal length, one behind the other."""
+    lanes = range(len(parts) * parts[0].type.count)
     while len(parts) > 1:
         if len(parts) % 2:
             parts = [*parts, ir.Constant(parts[0].type, ir.Undefined)]
         pairs = zip(parts[::2], parts[1::2], strict=True)
         parts = [builder.shuffle_vector(x, y, _lanes(range(2 * x.type.count))) for x, y in pairs]
-    return parts[0]
+    return _shuffle(builder, parts[0], lanes)
 
 
 def _put_peers_in_python(

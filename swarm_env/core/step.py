@@ -13,7 +13,6 @@ before its first, not at the start of its first, so that the masks are true of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from swarm_env.core import random
@@ -148,19 +147,16 @@ def reset(scene: Scene, initial: State, state: State, view: View, lo: int, hi: i
 advance_unchecked, reset_unchecked = Unchecked(advance), Unchecked(reset)
 
 
-@cache
-def _tuned(sizes: Sizes) -> Unchecked:
-    return Unchecked(advance_sized)
-
-
 def advance_tuned(sizes: Sizes, scene: Scene, state: State) -> Callable[..., None]:
-    """`advance_unchecked` for one batch, of these sizes; the first call compiles, unless the code lies on disk."""
-    entry, tables = _tuned(sizes), (Scene(*map(nested, scene)), State(*map(nested, state)))
+    """`advance_unchecked` for one batch, of these sizes; its first call compiles, unless there is code for all of the
+    batch's shapes: numbers of entries are part of types here, so no other batch's entry point would do."""
+    entry, tables = Unchecked(advance_sized), (Scene(*map(nested, scene)), State(*map(nested, state)))
     views: dict[int, tuple[View, View]] = {}  # by identity: a batch has one, or two that take turns
 
     def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
         if id(view) not in views:
-            views[id(view)] = view, View(*map(nested, view[:3]), view.info)
+            shown = (nested(view.observation), nested(view.mask), nested(view.reward))
+            views[id(view)] = view, View(*shown, view.info)
         entry(sizes, *tables, views[id(view)][1], nested(actions), lo, hi)
 
     return advance
