@@ -119,7 +119,7 @@ class Agent:
     arrivals: Short  # proposals opened to it this step, overflow included
     frozen_until: Short  # frozen while epoch < this
     quarantined_until: Short  # quarantined (a freeze by security) while epoch < this
-    posts: Short  # budgets used this epoch
+    posts: Short  # budgets used this epoch: these four in this order, see `slots.put_shares`
     votes: Short
     tasks: Short
     actions: Short  # verbs other than noop this epoch
