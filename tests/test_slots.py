@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from swarm_env.core import slots, types
-from swarm_env.core.compiled import kernel
+from swarm_env.core.compiled import JIT, kernel
 from swarm_env.core.tables import table
+
+pytestmark = pytest.mark.skipif(not JIT, reason="without machine code there is one version")
 
 
 @kernel
