@@ -77,7 +77,7 @@ def plain_market(scenario: Source, learners: Learners = (), seed: int = 0) -> Ma
         copies[name] = table(cls, *original.shape, plain=True)
         np.copyto(copies[name].view(np.ndarray).view(original.dtype), original)
     params = np.array(scene.params).view(np.recarray)
-    return Market._make([params[0], *(copies[name][0] for name in (*RECORDS, "rows", "agents")), UNKNOWN])
+    return Market._make([params[0], *(copies[name][0] for name in (*RECORDS, "rows", "agents", "history")), UNKNOWN])
 
 
 def _check_config(module: ModuleType) -> None:

@@ -217,6 +217,7 @@ def masks(market, nvec):
     observe.show_agents(market)
     for i in range(len(market.agents)):
         observe._write_view(market, i, seen, out[i])
+        observe._write_inbox(market, i, seen, out[i])
     return out
 
 
@@ -273,7 +274,11 @@ RUNS = {
     "security_evaluation": "all",
     "strict_governance": "honest_1",
     "rich": "honest_1",
+    "crowd": "all",
 }
+#: More agents than a machine word has bits, see `core.picks`.
+CROWD = rich(agents=[{"type": kind, "count": 24} for kind in ("honest", "opportunistic", "adversarial")])
+OWN = {"rich": RICH, "crowd": CROWD.to_dict()}
 HASHES = """
 import hashlib, json, sys
 from swarm_env import testing
@@ -286,7 +291,7 @@ print(json.dumps([JIT, found]))
 
 @pytest.mark.skipif(not compiled_rules.JIT, reason="machine code is off")
 def test_compiled_and_plain_rules_play_the_same_market_byte_for_byte():
-    runs = {name: (RICH if name == "rich" else name, 60, 7, learners) for name, learners in RUNS.items()}
+    runs = {name: (OWN.get(name, name), 12 if name == "crowd" else 60, 7, learners) for name, learners in RUNS.items()}
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", HASHES],
         input=json.dumps(runs),

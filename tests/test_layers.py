@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent / "swarm_env"
 #: Layer of each module or package under swarm_env, lowest first; a module may import its own layer or lower ones.
 LAYERS: list[set[str]] = [
     {"core.compiled", "core.section"},
-    {"core.tables", "core.elementary", "core.eights"},
+    {"core.tables", "core.elementary", "core.eights", "core.picks"},
     {"core.types", "core.random", "core.effect"},
     {"core.proxy", "core.payoff", "core.sizes", "core.quads", "core.slots"},
     {"core.prefetch"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from swarm_env.core import governance, random
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
-from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_row, ask_for_target
+from swarm_env.core.picks import NO_BIT, bit, first_of, without_first
+from swarm_env.core.prefetch import LARGE, SEATS, ask_for_dealings, ask_for_target, at_once
 from swarm_env.core.propose import draw_proposal
 from swarm_env.core.proxy import clip
 from swarm_env.core.respond import receive
@@ -19,19 +20,25 @@ LIKES = 0.5  #: trust from which on a vote is up
 @rule
 def act(market: Market) -> None:
     """Carry out every agent's intent."""
-    num_agents = agents_in(market)
+    num_agents, block = agents_in(market), at_once(market)
     start = random.integer(market.row.step_key, 0, random.ARRIVAL, 0, num_agents - 1)
-    if num_agents <= LARGE:
-        ask_for_row(market)
-    for n in range(num_agents):
-        i = _turned(start + n, num_agents)
-        if num_agents > LARGE:
-            later = _turned(start + min(n + 2 * SEATS, num_agents - 1), num_agents)
-            ask_for_target(market, later, _turned(start + min(n + SEATS, num_agents - 1), num_agents))
-        else:
-            ask_for_dealings(market, i)
-        if market.agents[natural(i)].scratch.verb != NOOP:
-            _perform(market, i)
+    for begin in range(0, num_agents, block):
+        dealing = NO_BIT
+        for k in range(min(block, num_agents - begin)):
+            i = _turned(start + begin + k, num_agents)
+            if num_agents > LARGE:
+                later = _turned(start + min(begin + k + 2 * SEATS, num_agents - 1), num_agents)
+                ask_for_target(market, later, _turned(start + min(begin + k + SEATS, num_agents - 1), num_agents))
+            else:
+                ask_for_dealings(market, i)
+            dealing |= bit(_do_alone(market, i), k)
+        while dealing != NO_BIT:
+            i = _turned(start + begin + first_of(dealing), num_agents)
+            if market.agents[natural(i)].scratch.verb == PROPOSE:
+                _propose(market, i)
+            else:
+                _vote(market, i)
+            dealing = without_first(dealing)
 
 
 @rule
@@ -40,28 +47,26 @@ def _turned(n: int, num_agents: int) -> int:
 
 
 @rule
-def _perform(market: Market, i: int) -> None:
+def _do_alone(market: Market, i: int) -> bool:
+    """Count an agent's verb and carry out what takes nobody else; returns whether there is more: a proposal or vote.
+
+    Nobody else's verb makes a difference to this, so it need not wait for the agent's turn.
+    """
     agent, params = market.agents[natural(i)], market.params
-    verb = agent.scratch.verb
-    if is_frozen(agent, market.row.epoch) or not governance.may_act(params, agent):
-        return  # frozen, or fallen below the stake, in this very step
-    if is_watched(market):
+    verb, conduct = agent.scratch.verb, agent.scratch.conduct
+    # it may have been frozen, or fallen below the stake, in this very step
+    acts = (verb != NOOP) & (not is_frozen(agent, market.row.epoch)) & governance.may_act(params, agent)
+    posts, works = acts & (verb == POST), acts & (verb == TASK)
+    agent.actions += acts
+    agent.posts += posts
+    agent.tasks += works
+    agent.visibility += 1.0 if posts else 0.0
+    pay = params.task_reward * (params.expected_p[conduct] - params.effort[conduct])
+    receive(agent, pay if works else 0.0)
+    if is_watched(market) and acts:
         market.outcomes[i].verb = verb
-    agent.actions += 1
-    if verb == PROPOSE:
-        _propose(market, i)
-    elif verb == POST:
-        agent.posts += 1
-        agent.visibility += 1.0
-    elif verb == VOTE:
-        _vote(market, i)
-    elif verb == TASK:
-        agent.tasks += 1
-        conduct = agent.scratch.conduct
-        pay = params.task_reward * (params.expected_p[conduct] - params.effort[conduct])
-        if is_watched(market):
-            market.outcomes[i].task_pay = pay
-        receive(agent, pay)
+        market.outcomes[i].task_pay = pay if works else 0.0
+    return acts & ((verb == PROPOSE) | (verb == VOTE))
 
 
 @rule

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core.compiled import rule
+from swarm_env.core.picks import BITS, NO_BIT, ONE_BIT
 from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
 from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
-
-BITS = 64  #: searches that run at once
-NO_BIT, ONE_BIT = np.uint64(0), np.uint64(1)
 
 
 @rule

@@ -17,9 +17,6 @@ from typing import Any
 import numpy as np
 
 from swarm_env.core.chains import (
-    BITS,
-    NO_BIT,
-    ONE_BIT,
     gains,
     link_back,
     raise_source,
@@ -27,6 +24,7 @@ from swarm_env.core.chains import (
     spread,
 )
 from swarm_env.core.compiled import rule
+from swarm_env.core.picks import BITS, NO_BIT, ONE_BIT
 from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
 from swarm_env.core.types import Market
 

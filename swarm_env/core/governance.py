@@ -73,7 +73,7 @@ def _yes(params: Any, agent: Any) -> bool:
 def _link_may_act(k: int, first: Any, rest: Any) -> Any:
     @rule
     def may_act(params: Any, agent: Any) -> bool:
-        return bool(first(params, agent) and rest(params, agent))
+        return bool(first(params, agent) & rest(params, agent))  # no branch, see `picks`
 
     return may_act
 

@@ -11,6 +11,8 @@ from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, natural, rule
 from swarm_env.core.contacts import can_post, can_vote, can_work, is_frozen
 from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
+from swarm_env.core.picks import NO_BIT, bit, first_of, without_first
+from swarm_env.core.prefetch import at_once
 from swarm_env.core.propose import ledger_reading
 from swarm_env.core.proxy import clip
 from swarm_env.core.quads import put, put_peer
@@ -51,12 +53,21 @@ def _of_market(market: Market) -> tuple[float, float, float, float]:
 
 
 @rule
-def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> None:
-    """All slots, the linked list of proposals, then zeros; and the answers that are open, mask (2*I,)."""
-    initiator, slots, told = market.agents[i].first, inbox_slots(market), market.sizes.inbox
-    waiting = min(int(market.agents[i].inbox), slots)
+def _clear_inbox(market: Market, out: Any, mask: Any) -> None:
+    """No proposal in any slot, and no answer open, mask (2*I,)."""
+    told = market.sizes.inbox
     clear_inbox(out, NUM_OWN, mask, told)
-    for slot in range(waiting):
+    # zeros with their mask: by themselves they would become a slow call of memset
+    for slot in range(0 if len(told) > 1 else inbox_slots(market)):
+        put(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
+        mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
+
+
+@rule
+def _write_inbox(market: Market, i: int, out: Any, mask: Any) -> None:
+    """The linked list of proposals, and the answers that are open, mask (2*I,): over empty slots."""
+    initiator, frozen = market.agents[i].first, market.shown[i].frozen > 0.0
+    for slot in range(min(int(market.agents[i].inbox), inbox_slots(market))):
         k = natural(initiator)
         proposal, asked = market.proposals[k], market.agents[k]
         trust = market.contacts[natural(market.edges[natural(asked.proposed)].back)].trust
@@ -64,10 +75,6 @@ def _write_inbox(market: Market, i: int, frozen: bool, out: Any, mask: Any) -> N
         put(out, NUM_OWN + 4 * slot, 1.0, surface, market.shown[k].reputation, trust)
         mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, not frozen
         initiator = proposal.next
-    # zeros with their mask: by themselves they would become a slow call of memset
-    for slot in range(waiting, waiting if len(told) > 1 else slots):
-        put(out, NUM_OWN + 4 * slot, 0.0, 0.0, 0.0, 0.0)
-        mask[natural(2 * slot)], mask[natural(2 * slot + 1)] = 1, 0
 
 
 @rule
@@ -150,38 +157,37 @@ def fill_slots(market: Market, i: int) -> None:
 
 @rule
 def peer_contact(market: Market, i: int, slot: int) -> int:
-    """The contact in a peer slot, -1 if there is none or its edge is severed."""
-    size = num_contacts(market, i)
-    if slot >= size:
+    """The contact in a peer slot, -1 if there is no such slot, it is empty, or the contact's edge is severed."""
+    size, slots = num_contacts(market, i), peer_slots(market)
+    if size == 0:
         return -1
-    index = first_contact(market, i) + slot
-    if size > peer_slots(market):
+    exists = (slot >= 0) & (slot < min(size, slots))
+    index = first_contact(market, i) + (slot if exists else 0)
+    if size > slots:
         index = int(market.slots[natural(index)].contact)
-    return index if index >= 0 and market.contacts[natural(index)].weight > 0.0 else -1
+    exists &= index >= 0
+    return index if exists & (market.contacts[natural(max(index, 0))].weight > 0.0) else -1
 
 
 @rule
 def within_budget(market: Market, i: int, verb: int) -> bool:
     """Whether a verb other than the noop is within the epoch's budgets; False if there is no such verb."""
     agent, params = market.agents[i], market.params
-    if verb == PROPOSE:
-        return True
-    if verb == VOTE:
-        return can_vote(params, agent)
-    if verb == POST:
-        return can_post(params, agent)
-    return bool(verb == TASK and can_work(params, agent))
+    # no branch, see `picks`
+    votes, posts = (verb == VOTE) & can_vote(params, agent), (verb == POST) & can_post(params, agent)
+    return bool((verb == PROPOSE) | votes | posts | ((verb == TASK) & can_work(params, agent)))
 
 
 @rule
 def _write_view(market: Market, i: int, view: Any, mask: Any) -> None:
-    """An agent's observation and mask, after `show_agents`. The mask's heads: answers, verbs, peer slots, conducts."""
+    """An agent's observation and mask, after `show_agents`, but for its inbox; the mask's heads: answers, verbs, peer
+    slots, conducts."""
     params, agent, frozen = market.params, market.agents[i], market.shown[i].frozen > 0.0
     may = governance.may_act(params, agent)
     able = may and not frozen
     fill_slots(market, i)
     _write_own(market, i, may, view)
-    _write_inbox(market, i, frozen, view, mask)
+    _clear_inbox(market, view, mask)
     peers = _write_peers(market, i, able, view, mask)
     _write_choices(market, i, able, peers, mask)
 
@@ -232,17 +238,30 @@ def observer(ahead: Any) -> Any:
         if len(observation) == 0:
             return
         show_agents(market)
-        epoch, step, toxicity, mean_p = _of_market(market)
-        for i in range(agents_in(market)):
-            learner = learner_of(market, i)
-            if learner < 0:
-                continue
-            ahead(market, i, learner, observation, mask)
-            put(observation[learner], NUM_OWN - 4, epoch, step, toxicity, mean_p)
-            _write_view(market, i, observation[learner], mask[learner])
-            reward[learner] = market.agents[i].reward
-            if len(market.sizes.unwatched) == 1 and learner < len(info):
-                _write_info(market, i, info[learner])
+        told, num_agents, block = _of_market(market), agents_in(market), at_once(market)
+        for start in range(0, num_agents, block):
+            asked = NO_BIT
+            for k in range(min(block, num_agents - start)):
+                asked |= bit(show(market, start + k, told, observation, mask, reward, info), k)
+            while asked != NO_BIT:
+                i = start + first_of(asked)
+                _write_inbox(market, i, observation[learner_of(market, i)], mask[learner_of(market, i)])
+                asked = without_first(asked)
+
+    @rule
+    def show(market: Market, i: int, told: Any, observation: Any, mask: Any, reward: Any, info: Any) -> bool:
+        # all but the inbox, if it is a learner's; whether there is something in that
+        learner = learner_of(market, i)
+        if learner < 0:
+            return False
+        ahead(market, i, learner, observation, mask)
+        epoch, step, toxicity, mean_p = told
+        put(observation[learner], NUM_OWN - 4, epoch, step, toxicity, mean_p)
+        _write_view(market, i, observation[learner], mask[learner])
+        reward[learner] = market.agents[i].reward
+        if len(market.sizes.unwatched) == 1 and learner < len(info):
+            _write_info(market, i, info[learner])
+        return bool(market.agents[i].inbox > 0)
 
     return observe
 

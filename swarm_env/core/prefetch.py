@@ -18,11 +18,14 @@ from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
 from swarm_env.core.compiled import alternative, natural, rule
-from swarm_env.core.sizes import agents_in, contacts_in, inbox_slots, learner_of, learners_in, peer_slots
+from swarm_env.core.picks import BITS
+from swarm_env.core.sizes import agents_in, contacts_in, first_contact, inbox_slots, learner_of, learners_in, peer_slots
 from swarm_env.core.tables import LINE
 from swarm_env.core.types import VOTE, Market
 
 LARGE, SEATS = 2048, 8  #: agents from which on a market asks for its own, which lie anywhere, so many agents ahead
+SMALL = 64  #: agents up to which an epoch's end is asked for, which looks at whole tables
+FORGOTTEN, SUSPECTS = 2, 12  #: of a history: interactions that leave it, lines of suspicious ones, that are asked for
 NODES, LINKS, ENDS = 24, 12, 4  #: how far ahead in a list nodes, links, and the nodes at their ends are asked for
 
 
@@ -83,13 +86,12 @@ def _hint_line(context: Any, start: Any, offset: Any) -> Any:
 
 
 @rule
-def _hint_record_in_kernels(record: Any, lines: int) -> None:
-    for line in range(lines):
-        _hint_line(record, LINE * line)  # type: ignore[call-arg]
+def _hint_line_in_kernels(record: Any, line: int) -> None:
+    _hint_line(record, LINE * line)  # type: ignore[call-arg]
 
 
-#: Ask for the first lines of a record.
-hint_record: Any = alternative(_hint_record_in_kernels, _nothing)
+#: Ask for a line of a record, or for one behind it: its first one has number 0.
+hint_line: Any = alternative(_hint_line_in_kernels, _nothing)
 
 
 @intrinsic
@@ -120,21 +122,60 @@ hint_behind: Any = alternative(_hint_behind_in_kernels, _nothing_behind)
 
 
 @rule
+def at_once(market: Market) -> int:
+    """How many agents a phase looks at before it goes through those whom it picked: in a market that asks for what
+    these touch some agents ahead, no more than that."""
+    return BITS if agents_in(market) < LARGE else SEATS
+
+
+@rule
 def ask_for_row(market: Market) -> None:
-    """Before the agents act: ask for the row of the environment that comes next and where its history goes on."""
-    hint_record(market.next_row, 3)
+    """Before the agents decide: ask for the row of the environment after the next one, and, as the next one's is at
+    hand by now, for where its history goes on."""
+    for line in range(3, 6):
+        hint_line(market.next_row, line)
     hint_behind(market.history, len(market.history) + market.next_row.oldest, 2)
+
+
+@rule
+def ask_for_forgotten(market: Market) -> None:
+    """After the agents have acted: ask for what is written when the oldest of the next environment's history go."""
+    history, oldest = market.next_history, market.next_row.oldest
+    if agents_in(market) >= LARGE or market.next_row.remembered < len(history):
+        return
+    for place in range(oldest, min(oldest + FORGOTTEN, len(history))):
+        contact = history[natural(place)].contact
+        initiator = market.edges[natural(market.edges[natural(contact)].back)].peer
+        hint_behind(market.relations, contacts_in(market) + contact, 1)
+        hint_behind(market.books, agents_in(market) + initiator, 2)
+
+
+@rule
+def ask_for_epoch(market: Market) -> None:
+    """As an epoch ends: ask for what the levers will look through when the next environment's does, most likely now."""
+    if agents_in(market) > SMALL:
+        return
+    size, contacts = agents_in(market), contacts_in(market)
+    for i in range(size):
+        hint_behind(market.books, size + i, 2)
+    for pair in range(contacts // 2):
+        hint_behind(market.pairs, contacts // 2 + pair, 1)
+    for contact in range(0, contacts, 2):  # two on a line
+        hint_behind(market.relations, contacts + contact, 1)
+    hint_behind(market.history, len(market.history) + market.next_row.suspect, SUSPECTS)
 
 
 @rule
 def ask_for_dealings(market: Market, i: int) -> None:
     """While agent i acts: ask for what settling its proposal touches in the environment that comes next."""
     contact = market.next_agents[natural(i)].proposed
-    if contact < 0:
-        return
-    hint_behind(market.books, agents_in(market) + i, 2)
-    hint_behind(market.relations, contacts_in(market) + contact, 1)
-    hint_behind(market.pairs, contacts_in(market) // 2 + market.edges[natural(contact)].pair, 1)
+    # no branch, see `picks`: who proposed nothing asks for what is at hand, this environment's first entries
+    due = contact >= 0
+    pair = contacts_in(market) // 2 + market.edges[natural(max(contact, 0))].pair
+    hint_behind(market.books, agents_in(market) + i if due else 0, 2)
+    hint_behind(market.relations, contacts_in(market) + contact if due else 0, 1)
+    hint_behind(market.pairs, pair if due else 0, 1)
+    hint_behind(market.contacts, contacts_in(market) + first_contact(market, int(i)), 2)
 
 
 @rule
@@ -161,8 +202,7 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
 @rule
 def ask_for_vote(market: Market, verb: int, contact: int) -> None:
     """Once an agent has made up its mind: ask for where its vote will be noted."""
-    if verb == VOTE:
-        hint(market.relations, contact)
+    hint(market.relations, contact if verb == VOTE else 0)  # no branch, see `picks`
 
 
 @rule
@@ -182,7 +222,6 @@ def ask_for_settlement(market: Market, i: int) -> None:
     edge = market.edges[contact]
     hint(market.proposals, soon)
     hint(market.books, soon)
-    hint(market.books, edge.peer)
     hint(market.agents, edge.peer)
     hint(market.contacts, contact)
     hint(market.contacts, edge.back)
@@ -228,6 +267,9 @@ def asker_for_contacts(own: int, heads: int) -> Any:
         if first >= 0:
             hint(market.agents, first)
             hint(market.proposals, first)
+        first = market.agents[i].first  # and this one's trust in who asked it: its inbox is written a little later
+        if first >= 0:
+            hint(market.contacts, market.edges[market.agents[first].proposed].back)
 
     return ask_for_contacts
 

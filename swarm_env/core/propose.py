@@ -36,13 +36,11 @@ def reputation_factor(reputation: float) -> float:
 @rule
 def surface_bias(params: Any, conduct: int, u: float) -> float:
     """Deceptive looks better than it is; adversarial sometimes much; honest work sometimes looks suspicious."""
-    if conduct == DECEPTIVE:
-        return float(params.deceptive_bias)
-    if conduct == ADVERSARIAL and u < params.disguise_probability:
-        return float(params.disguise_bias)
-    if conduct == HONEST and u < params.sensitive_probability:
-        return float(params.sensitive_bias)
-    return 0.0
+    # no branch, see `picks`
+    disguise, sensitive = float(params.disguise_bias), float(params.sensitive_bias)
+    bias = float(params.deceptive_bias) if conduct == DECEPTIVE else 0.0
+    bias = disguise if (conduct == ADVERSARIAL) & (u < params.disguise_probability) else bias
+    return sensitive if (conduct == HONEST) & (u < params.sensitive_probability) else bias
 
 
 @rule

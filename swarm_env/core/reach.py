@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from swarm_env.core.chains import BITS, NO_BIT, ONE_BIT, gains, laundering_risk
+from swarm_env.core.chains import gains, laundering_risk
 from swarm_env.core.compiled import natural, rule
+from swarm_env.core.picks import BITS, NO_BIT, ONE_BIT, bit, first_of, without_first
 from swarm_env.core.sizes import agents_in, contacts_of
 from swarm_env.core.types import Market
 
@@ -42,7 +43,7 @@ def _accepted(market: Market, i: int, judged: int) -> np.uint64:
         edge = natural(k)
         relation = market.relations[edge]
         holds = (relation.launders > 0) & (relation.laundered >= judged)  # no branch: nobody could predict it
-        found |= np.uint64(holds) << np.uint64(market.edges[edge].peer)
+        found |= bit(holds, market.edges[edge].peer)
     return found
 
 
@@ -67,37 +68,30 @@ def _search(market: Market, source: int) -> None:
 @rule
 def _above(market: Market, low: float, candidates: np.uint64) -> np.uint64:
     """Whom of them an agent of this reputation would gain enough by."""
-    found, bit, i = NO_BIT, ONE_BIT, 0
-    candidates &= ~NO_BIT >> np.uint64(MOST - agents_in(market))  # there are no others
-    while candidates != NO_BIT:
-        if candidates & ONE_BIT != NO_BIT and gains(market, low, market.agents[natural(i)].reputation):
-            found |= bit
-        candidates >>= ONE_BIT
-        bit <<= ONE_BIT
-        i += 1
-    return found
+    found = NO_BIT
+    for i in range(agents_in(market)):
+        found |= bit(gains(market, low, market.agents[i].reputation), i)
+    return found & candidates
 
 
 @rule
 def _onward(market: Market, agents: np.uint64) -> np.uint64:
     """Who accepted from any of them."""
     found = NO_BIT
-    for i in range(agents_in(market)):
-        if agents & ONE_BIT != NO_BIT:
-            found |= market.assessments[i].onto
-        agents >>= ONE_BIT
+    while agents != NO_BIT:
+        found |= market.assessments[natural(first_of(agents))].onto
+        agents = without_first(agents)
     return found
 
 
 @rule
 def _raise_all(market: Market, source: int, targets: np.uint64) -> None:
     """The threat of a source, and three tenths of it for each of its targets [S]."""
-    low, target = market.agents[source].reputation, 0
+    low = market.agents[source].reputation
     while targets != NO_BIT:
-        if targets & ONE_BIT != NO_BIT:
-            initiator, counterparty = market.books[source], market.books[natural(target)]
-            risk = laundering_risk(market.agents[natural(target)].reputation - low)
-            initiator.threat = max(initiator.threat, risk)
-            counterparty.threat = max(counterparty.threat, 0.3 * risk)
-        targets >>= ONE_BIT
-        target += 1
+        target = natural(first_of(targets))
+        initiator, counterparty = market.books[source], market.books[target]
+        risk = laundering_risk(market.agents[target].reputation - low)
+        initiator.threat = max(initiator.threat, risk)
+        counterparty.threat = max(counterparty.threat, 0.3 * risk)
+        targets = without_first(targets)

@@ -9,7 +9,8 @@ from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import Effect, nothing
 from swarm_env.core.payoff import externality, surplus
-from swarm_env.core.prefetch import ask_for_settlement
+from swarm_env.core.picks import NO_BIT, bit, first_of, without_first
+from swarm_env.core.prefetch import ask_for_settlement, at_once
 from swarm_env.core.proxy import clip
 from swarm_env.core.sizes import agents_in, is_watched
 from swarm_env.core.terms import Terms, charged, observed, offered, payoffs
@@ -22,14 +23,20 @@ HEAT_SANCTION = 0.3  #: heat a sanction adds [S]
 @rule
 def respond(market: Market) -> None:
     """Settle in the order of initiators, and empty the inboxes: every answer is given by now."""
-    for i in range(agents_in(market)):
-        agent = market.agents[i]
-        ask_for_settlement(market, i)
-        due = agent.proposed >= 0
-        agent.settled = due
-        if due:
+    num_agents, block = agents_in(market), at_once(market)
+    for start in range(0, num_agents, block):
+        due = NO_BIT
+        for k in range(min(block, num_agents - start)):
+            agent = market.agents[start + k]
+            ask_for_settlement(market, start + k)
+            agent.settled = agent.proposed >= 0
+            agent.inbox, agent.first, agent.last, agent.arrivals = 0, -1, -1, 0
+            due |= bit(agent.settled, k)
+        while due != NO_BIT:
+            i = natural(start + first_of(due))
             _settle(market, i)
-        agent.proposed, agent.inbox, agent.first, agent.last, agent.arrivals = -1, 0, -1, -1, 0
+            market.agents[i].proposed = -1
+            due = without_first(due)
 
 
 @rule

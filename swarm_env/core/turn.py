@@ -6,6 +6,7 @@ from swarm_env.core import governance
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import is_frozen
 from swarm_env.core.effect import Effect
+from swarm_env.core.prefetch import ask_for_epoch, ask_for_forgotten
 from swarm_env.core.respond import penalise
 from swarm_env.core.sizes import agents_in, contacts_of, is_watched
 from swarm_env.core.types import Market
@@ -15,9 +16,11 @@ from swarm_env.core.types import Market
 def turn(market: Market) -> None:
     """Count the step; turn the epoch if it is over."""
     row, params = market.row, market.params
+    ask_for_forgotten(market)
     row.step += 1
     if row.step != (row.epoch + 1) * params.steps_per_epoch:  # a division is dear
         return
+    ask_for_epoch(market)
     for i in range(agents_in(market)):
         _close(market, i)
     _fade_network(market)

@@ -393,6 +393,7 @@ class Market(NamedTuple):
     history: Any
     next_row: Any  # of the environment that is played next, to read ahead; and
     next_agents: Any  # (N,) its agents
+    next_history: Any  # (W,) its history
     sizes: Any  # what its code knows of the batch beforehand, see `sizes.Sizes`
 
 
@@ -446,6 +447,7 @@ def _market_maker(entry_of: Any) -> Any:
             entry_of(state.history, b),
             state.rows[following],
             entry_of(state.agents, following),
+            entry_of(state.history, following),
             sizes,
         )
 

@@ -236,8 +236,10 @@ def on_interaction(market: Market, i: int, deal: Any) -> Effect:
     if not (market.params.collusion_detection_enabled and market.params.collusion_realtime_penalty):
         return nothing()
     risk_i = market.books[i].collusion_risk
+    if risk_i < market.params.collusion_score_threshold:  # by itself: the other's book is seldom at hand
+        return nothing()
     risk_j = market.books[natural(deal.counterparty)].collusion_risk
-    if min(risk_i, risk_j) < market.params.collusion_score_threshold:
+    if risk_j < market.params.collusion_score_threshold:
         return nothing()
     fine = market.params.collusion_realtime_rate * 0.5 * (risk_i + risk_j)
     return costs(fine, fine)
