@@ -275,10 +275,13 @@ RUNS = {
     "strict_governance": "honest_1",
     "rich": "honest_1",
     "crowd": "all",
+    "strangers": "all",
 }
 #: More agents than a machine word has bits, see `core.picks`.
 CROWD = rich(agents=[{"type": kind, "count": 24} for kind in ("honest", "opportunistic", "adversarial")])
-OWN = {"rich": RICH, "crowd": CROWD.to_dict()}
+#: Nobody has a contact.
+STRANGERS = rich(network={"topology": "random_erdos_renyi", "params": {"edge_probability": 0.0}})
+OWN = {"rich": RICH, "crowd": CROWD.to_dict(), "strangers": STRANGERS.to_dict()}
 HASHES = """
 import hashlib, json, sys
 from swarm_env import testing

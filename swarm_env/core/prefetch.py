@@ -168,6 +168,8 @@ def ask_for_epoch(market: Market) -> None:
 @rule
 def ask_for_dealings(market: Market, i: int) -> None:
     """While agent i acts: ask for what settling its proposal touches in the environment that comes next."""
+    if contacts_in(market) == 0:
+        return
     contact = market.next_agents[natural(i)].proposed
     # no branch, see `picks`: who proposed nothing asks for what is at hand, this environment's first entries
     due = contact >= 0
