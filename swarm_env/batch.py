@@ -173,7 +173,7 @@ class MarketVectorEnv:
         if self._spare is not None:
             self._view, self._spare = self._spare, self._view
         parts = self._scene, self.state_tables, self._view
-        self._crew.each(lambda lo, hi: self._advance(*parts, chosen, lo, hi))
+        self._crew.play(lambda *rows: self._advance(*parts, chosen, *rows))
         rewards: NDArray[Any] = self._view.reward.astype(kind)
         if self.record:  # now: rows that start again forget
             self._deals = settled(self.state_tables, rows=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import features, observe, propose, step, types
 from swarm_env.core.archetypes import ARCHETYPES
+from swarm_env.core.claims import ALONE
 from swarm_env.core.proxy import count_signal
 from swarm_env.core.tables import table, tables
 from swarm_env.core.types import CONDUCTS, NUM_CONDUCTS, NUM_TRAITS, VERBS, Scene, State, View
@@ -125,7 +126,7 @@ class Compiled:
 
     def advance(self, state: State, view: View, actions: NDArray[np.int64], lo: int, hi: int) -> None:
         """Play a step in rows lo..hi-1; actions int64 (B, L, len(nvec))."""
-        step.advance(self.scene, state, view, actions, lo, hi)
+        step.advance(self.scene, state, view, actions, lo, hi, *ALONE)
 
 
 def compile_scenario(scenario: Scenario, learners: Learners = ()) -> Compiled:

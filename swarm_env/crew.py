@@ -1,65 +1,67 @@
-"""Ranges of rows on several threads: each has its share, and whoever is done with that takes from the others'.
-
-The same share in every call: rows stay in the caches of the core that they were on, if it is a thread's for longer.
-"""
+"""The threads that work on a batch's rows."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
-#: Ranges a thread, if there are rows enough. Cores are not equally fast while neighbours are at work: with one range a
-#: thread a step is over when the slowest one is.
-RANGES = 8
+from swarm_env.core.claims import ALONE, NEXT, claims_for
 
 
 class Crew:
-    """The caller's thread and `threads` - 1 more.
+    """The caller's thread and `threads` - 1 more, each with its share of the rows, the same in every call.
 
     Args:
         rows: 0..rows-1 are to be worked on.
-        block: rows that are never on two threads; every range is a whole number of such blocks, but the last.
+        block: rows that are never on two threads; every share is a whole number of such blocks, but the last.
         threads: at least 1; no more than there are blocks are started.
+
+    Attributes:
+        shares: (lo, hi) by thread.
     """
 
     def __init__(self, rows: int, block: int, threads: int) -> None:
         blocks = -(-rows // block)
         threads = min(threads, blocks)
-        count = min(blocks, threads * RANGES) if threads > 1 else 1
-        bounds = [min(blocks * k // count * block, rows) for k in range(count + 1)]
-        self.ranges = list(pairwise(bounds))
-        self._shares = list(pairwise(count * k // threads for k in range(threads + 1)))
-        self._others = threads - 1
-        self._pool = ThreadPoolExecutor(self._others) if self._others else None
+        self.shares = list(pairwise(min(blocks * k // threads * block, rows) for k in range(threads + 1)))
+        self._claims = claims_for(self.shares, block)
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def each(self, call: Callable[[int, int], object]) -> None:
-        """call(lo, hi) for every range; compiled code that releases the GIL then runs side by side.
+        """call(lo, hi) for every share; compiled code that releases the GIL then runs side by side.
 
         Raises:
             Exception: what a call raised, after all threads have stopped.
         """
+        self._together(lambda me: call(*self.shares[me]), all_must=True)
+
+    def play(self, call: Callable[..., object]) -> None:
+        """call(lo, hi, claims, me) for every thread, to work on rows lo..hi-1, then on what it can `claims.take`.
+
+        Threads that have not come yet when everything has been taken are not waited for.
+
+        Raises:
+            Exception: as from `each`.
+        """
         if self._pool is None:
-            call(*self.ranges[0])
+            call(*self.shares[0], *ALONE)
             return
-        shares = [deque(self.ranges[lo:hi]) for lo, hi in self._shares]  # whose pop and popleft are atomic
+        self._claims[:, NEXT] = [lo for lo, _ in self.shares]
+        self._together(lambda me: call(0, 0, self._claims, me), all_must=False)
 
-        def work(me: int) -> None:
-            for share in (shares[me], *shares[me + 1 :], *shares[:me]):
-                take = share.popleft if share is shares[me] else share.pop  # from where its owner comes last
-                while True:
-                    try:
-                        lo, hi = take()
-                    except IndexError:
-                        break
-                    call(lo, hi)
-
-        others = [self._pool.submit(work, me) for me in range(1, self._others + 1)]
+    def _together(self, work: Callable[[int], Any], all_must: bool) -> None:
+        """work(0) here and work(1), ... on the others; without `all_must` on those that begin before it is done."""
+        if self._pool is None:
+            work(0)
+            return
+        others = [self._pool.submit(work, me) for me in range(1, len(self.shares))]
         try:
             work(0)
         finally:
-            failed = [error for other in others if (error := other.exception()) is not None]
+            begun = [other for other in others if all_must or not other.cancel()]
+            failed = [error for other in begun if (error := other.exception()) is not None]
         if failed:
             raise failed[0]
 

@@ -24,6 +24,7 @@ from swarm_env import catalog
 from swarm_env.catalog import Source
 from swarm_env.compile import Learners, compile_scenario
 from swarm_env.core import step
+from swarm_env.core.claims import ALONE
 from swarm_env.core.features import INFO
 from swarm_env.core.types import State, View
 from swarm_env.deals import settled
@@ -175,7 +176,7 @@ class MarketEnv(pettingzoo.ParallelEnv):  # type: ignore[misc]
             np.concatenate(chosen, out=self._actions.reshape(-1))  # faster than an assignment for each agent
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ValueError(self._explain(actions)) from error
-        step.advance_unchecked(self.compiled.scene, self._state, self._view, self._actions, 0, 1)
+        step.advance_unchecked(self.compiled.scene, self._state, self._view, self._actions, 0, 1, *ALONE)
         over = self._is_over()
         if over:
             self.agents = []

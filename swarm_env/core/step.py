@@ -17,6 +17,7 @@ from typing import Any
 
 from swarm_env.core import random
 from swarm_env.core.act import act
+from swarm_env.core.claims import take
 from swarm_env.core.compiled import Unchecked, kernel, rule
 from swarm_env.core.decide import decide
 from swarm_env.core.observe import NUM_OWN, NUM_VERBS, observe, observer
@@ -123,17 +124,30 @@ def reset_row(scene: Scene, initial: State, state: State, view: View, b: int) ->
 
 
 @kernel
-def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
-    """Play one step of rows lo..hi-1. actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct."""
-    for b in range(lo, hi):
-        _advance_row(scene, state, view, actions, b, UNKNOWN)
+def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int, claims: Any, me: int) -> None:
+    """Play one step of rows lo..hi-1, then of those that thread `me` can take (`claims.ALONE`: there are none).
+
+    actions: int64 (B, L, I+3): accept bits, verb, peer slot, conduct.
+    """
+    while True:
+        for b in range(lo, hi):
+            _advance_row(scene, state, view, actions, b, UNKNOWN)
+        lo, hi = take(claims, me)
+        if lo == hi:
+            break
 
 
 @kernel
-def advance_sized(sizes: Sizes, scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
+def advance_sized(
+    sizes: Sizes, scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int, claims: Any, me: int
+) -> None:
     """`advance`, as machine code of its own for each `sizes`; of all tables but infos it takes what `nested` gives."""
-    for b in range(lo, hi):
-        _advance_nested_row(scene, state, view, actions, b, sizes)
+    while True:
+        for b in range(lo, hi):
+            _advance_nested_row(scene, state, view, actions, b, sizes)
+        lo, hi = take(claims, me)
+        if lo == hi:
+            break
 
 
 @kernel
@@ -153,10 +167,10 @@ def advance_tuned(sizes: Sizes, scene: Scene, state: State) -> Callable[..., Non
     entry, tables = Unchecked(advance_sized), (Scene(*map(nested, scene)), State(*map(nested, state)))
     views: dict[int, tuple[View, View]] = {}  # by identity: a batch has one, or two that take turns
 
-    def advance(scene: Scene, state: State, view: View, actions: Any, lo: int, hi: int) -> None:
+    def advance(scene: Scene, state: State, view: View, actions: Any, *rows: Any) -> None:
         if id(view) not in views:
             shown = (nested(view.observation), nested(view.mask), nested(view.reward))
             views[id(view)] = view, View(*shown, view.info)
-        entry(sizes, *tables, views[id(view)][1], nested(actions), lo, hi)
+        entry(sizes, *tables, views[id(view)][1], nested(actions), *rows)
 
     return advance
