@@ -17,6 +17,7 @@ from benchmarks.phase_runs import CALL, prefixes
 from benchmarks.plan import PLAN, Measurement
 from benchmarks.populations import scenario
 from swarm_env.compile import compile_scenario
+from swarm_env.core.claims import ALONE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -144,7 +145,7 @@ def test_the_first_prefixes_of_a_step_play_no_more_than_they_say() -> None:
         state, view = compiled.allocate(2, infos=False)
         compiled.reset(state, view, 0, 2)
         state.agents["reward"] = 1.0
-        kernel(compiled.scene, state, view, np.zeros((2, 3, len(compiled.nvec)), dtype=np.int64), 0, 2)
+        kernel(compiled.scene, state, view, np.zeros((2, 3, len(compiled.nvec)), dtype=np.int64), 0, 2, *ALONE)
         rewards[name] = state.agents["reward"].tolist()
         assert state.rows["step"].tolist() == [0, 0]  # `turn` would count
     assert rewards == {CALL: [[1.0] * 3] * 2, "begin": [[0.0] * 3] * 2}
