@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent / "swarm_env"
 LAYERS: list[set[str]] = [
     {"core.compiled", "core.section"},
     {"core.tables", "core.elementary", "core.eights", "core.picks"},
-    {"core.types", "core.random", "core.effect", "core.claims"},
+    {"core.types", "core.random", "core.effect", "core.claims", "core.foremost"},
     {"core.proxy", "core.payoff", "core.sizes", "core.quads", "core.slots"},
     {"core.prefetch"},
     {"core.propose", "core.contacts", "core.chains", "core.terms"},

@@ -11,6 +11,7 @@ from swarm_env.core import governance
 from swarm_env.core.compiled import kernel, natural, rule
 from swarm_env.core.contacts import can_post, can_vote, can_work, is_frozen
 from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
+from swarm_env.core.foremost import put_foremost
 from swarm_env.core.picks import NO_BIT, bit, first_of, without_first
 from swarm_env.core.prefetch import at_once
 from swarm_env.core.propose import ledger_reading
@@ -27,7 +28,7 @@ from swarm_env.core.sizes import (
     outcome_of,
     peer_slots,
 )
-from swarm_env.core.slots import clear_inbox, put_peers, put_shares
+from swarm_env.core.slots import clear_inbox, put_many_peers, put_peers, put_shares
 from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market, Scene, State, market_of
 
 NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
@@ -88,9 +89,11 @@ def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> boo
             index = int(market.slots[natural(start + slot)].contact)
             count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
         return count > 0
-    told = market.sizes.contacts
-    some = put_peers(out, at, mask, choice, able, market.shown, market.edges, market.contacts, start, told)
-    for slot in range(0 if len(told) > 1 else size):  # contact k is in slot k, see `peer_contact`
+    told, shown, edges, contacts = market.sizes.contacts, market.shown, market.edges, market.contacts
+    some = put_peers(out, at, mask, choice, able, shown, edges, contacts, start, told)
+    many = len(told) == 1 and size >= 4  # contact k is in slot k, see `peer_contact`
+    some |= put_many_peers(out, at, mask, choice, able, shown, edges, contacts, start, size if many else 0)
+    for slot in range(0 if many or len(told) > 1 else size):
         count += _write_peer(market, start + slot, able, out, at + 4 * slot, mask, choice + slot)
     for slot in range(size, slots):
         put(out, at + 4 * slot, 0.0, 0.0, 0.0, 0.0)
@@ -135,24 +138,9 @@ def show_agents(market: Market) -> None:
 @rule
 def fill_slots(market: Market, i: int) -> None:
     """Peer slots of an agent with more contacts than slots: the most visible, first ones first among equals."""
-    seat, slots = market.seats[i], peer_slots(market)
-    if num_contacts(market, i) <= slots:
-        return  # contact k is in slot k, see `peer_contact`
-    filled, chosen = 0, market.slots[seat.start : seat.stop]
-    for index in range(seat.start, seat.stop):  # insertion into a short sorted list: linear in contacts
-        if market.contacts[index].weight <= 0.0:
-            continue
-        here, k = market.shown[market.edges[index].peer].visibility, filled
-        while k > 0 and market.shown[market.edges[chosen[k - 1].contact].peer].visibility < here:
-            k -= 1
-        if k >= slots:
-            continue
-        filled = min(filled + 1, slots)
-        for moved in range(filled - 1, k, -1):
-            chosen[moved].contact = chosen[moved - 1].contact
-        chosen[k].contact = index
-    for k in range(filled, slots):
-        chosen[k].contact = -1
+    start, size, slots = first_contact(market, i), num_contacts(market, i), peer_slots(market)
+    if size > slots:  # if not, contact k is in slot k, see `peer_contact`
+        put_foremost(market.slots, market.shown, market.edges, market.contacts, start, start + size, slots)
 
 
 @rule

@@ -197,3 +197,18 @@ def _put_peers_in_kernels(
 #: Peer slots of an agent whose contacts, as many as `slots` says, begin at `first` and are in as many slots: into
 #: out[at:], and whether each can be chosen, by an agent able to act, into mask[choice:]. Whether any is not empty.
 put_peers = alternative(_put_peers_in_kernels, _put_peers_in_python)
+
+_FOUR = (0,) * 5
+
+
+@rule
+def put_many_peers(
+    out: Any, at: int, mask: Any, choice: int, able: bool, shown: Any, edges: Any, contacts: Any, first: int, count: int
+) -> bool:
+    """What `put_peers` does, for as many contacts as it is told when it runs: at least four."""
+    some = False
+    for low in range(0, count, 4):
+        slot = min(low, count - 4)  # the last four may write some once more
+        place = at + 4 * slot
+        some |= put_peers(out, place, mask, choice + slot, able, shown, edges, contacts, first + slot, _FOUR)
+    return some
