@@ -18,6 +18,7 @@ LAYERS: list[set[str]] = [
     {"core.types", "core.random", "core.effect", "core.claims", "core.foremost"},
     {"core.proxy", "core.payoff", "core.sizes", "core.quads", "core.slots"},
     {"core.prefetch"},
+    {"core.prefetch_large"},
     {"core.propose", "core.contacts", "core.chains", "core.terms"},
     {"core.extremes", "core.reach"},
     {"core.laundering"},

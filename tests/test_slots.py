@@ -20,6 +20,16 @@ def _peers(out: Any, mask: Any, able: bool, shown: Any, edges: Any, contacts: An
 
 
 @kernel
+def _many(
+    out: Any, mask: Any, able: bool, shown: Any, edges: Any, contacts: Any, chosen: Any, first: int, count: int
+) -> tuple[bool, bool]:
+    return (
+        slots.put_many_peers(out[0], 1, mask[0], 2, able, shown, edges, contacts, first, count),
+        slots.put_many_chosen(out[1], 1, mask[1], 2, able, shown, edges, contacts, chosen, first, count),
+    )
+
+
+@kernel
 def _inbox(out: Any, mask: Any, count: Any) -> None:
     slots.clear_inbox(out, 1, mask, count)
 
@@ -54,6 +64,34 @@ def test_peers(count: int, able: bool) -> None:
         assert written[0] == written[1]
         assert written[0][2] == bool((weights[first:] > 0).any())
         assert (out[0], out[-1], mask[1], mask[-1]) == (9, 9, 9, 9)
+
+
+@pytest.mark.parametrize("count", [4, 6, 7, 16])
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("severed", [0.3, 1.0])
+def test_as_many_peers_as_there_are(count: int, able: bool, severed: float) -> None:
+    rng = np.random.default_rng(count)
+    shown, edges, contacts = table(types.Shown, 40), table(types.Edge, 40), table(types.Contact, 40)
+    chosen = table(types.Slot, 40)
+    for name in ("present", "reputation", "visibility", "frozen"):
+        shown[name] = rng.normal(size=40)
+    edges["peer"], chosen["contact"] = rng.integers(0, 40, 40), rng.integers(-1, 40, 40)
+    contacts["trust"], contacts["weight"] = rng.random(40), rng.random(40) * (rng.random(40) >= severed)
+    first = 40 - count
+    out, mask = np.full((2, 4 * count + 2), 9, np.float32), np.full((2, count + 4), 9, np.int8)
+    found = _many(out, mask, able, shown, edges, contacts, chosen, first, count)
+    for row, numbers in enumerate((np.arange(first, 40), chosen["contact"][first:])):
+        stands = (numbers >= 0) & (contacts["weight"][numbers] > 0)
+        looks = shown[edges["peer"][numbers]]
+        quads = [looks["present"], looks["reputation"], contacts["trust"][numbers].astype("f4"), looks["frozen"]]
+        want = np.where(stands[:, None], np.stack(quads, axis=1), 0)
+        assert np.array_equal(out[row], [9, *want.ravel(), 9])
+        assert mask[row].tolist() == [9, 9, *(stands & able), 9, 9]
+        assert found[row] == bool(stands.any())
+    tables = [each.view(np.recarray) for each in (shown, edges, contacts, chosen)]
+    plain = np.full_like(out, 9), np.full_like(mask, 9)
+    assert found == _many.py_func(*plain, able, *tables, first, count)
+    assert (plain[0].tobytes(), plain[1].tobytes()) == (out.tobytes(), mask.tobytes())
 
 
 @pytest.mark.parametrize("count", [1, 4, 5])

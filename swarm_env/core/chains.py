@@ -11,7 +11,7 @@ import numpy as np
 
 from swarm_env.core.compiled import rule
 from swarm_env.core.picks import BITS, NO_BIT, ONE_BIT
-from swarm_env.core.prefetch import ENDS, LINKS, NODES, ask_for_links, hint
+from swarm_env.core.prefetch import LINKS, NODES, ask_for_links, hint
 from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
 
@@ -168,7 +168,7 @@ def spread(market: Market, first: int, last: int, onward: bool) -> None:
                 here.deep |= place.front
         came, waiting, depth = waiting, 0, depth + 1
         for n in range(came):
-            ask_for_links(market, places[min(n + LINKS, came - 1)].queue, places[min(n + ENDS, came - 1)].queue, onward)
+            ask_for_links(market, places[min(n + LINKS, came - 1)].queue)
             bits, here = places[n].front, nodes[places[n].queue]
             if bits != NO_BIT:
                 waiting = _go_on(market, here, here.outs if onward else here.ins, onward, bits, waiting)

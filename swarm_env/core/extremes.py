@@ -77,12 +77,12 @@ def _visit(market: Market, i: int, mark: int, level: int, via: int, waiting: int
 
 
 @rule
-def _ask(market: Market, at: int, waiting: int, onward: bool) -> None:
+def _ask(market: Market, at: int, waiting: int) -> None:
     """Ask for what a search that is at this place of its queue comes to."""
     places, last = market.places, waiting - 1
     hint(market.nodes, places[min(at + NODES, last)].queue)
     hint(market.books, places[min(at + LINKS, last)].queue)
-    ask_for_links(market, places[min(at + LINKS, last)].queue, places[min(at + ENDS, last)].queue, onward)
+    ask_for_links(market, places[min(at + LINKS, last)].queue)
 
 
 @rule
@@ -90,7 +90,7 @@ def _ask_for_sources(market: Market, n: int) -> None:
     """Likewise for the agents from which searches start after the one of rank n."""
     places, last = market.places, len(market.places) - 1
     hint(market.nodes, places[min(n + NODES, last)].order)
-    ask_for_links(market, places[min(n + LINKS, last)].order, places[min(n + ENDS, last)].order, True)
+    ask_for_links(market, places[min(n + LINKS, last)].order)
 
 
 @rule
@@ -106,7 +106,7 @@ def _find_targets(market: Market) -> None:
         while at < waiting:
             i = places[at].queue
             node = nodes[i]
-            _ask(market, at, waiting, False)
+            _ask(market, at, waiting)
             at += 1
             mixed = mixed or _is_mixed(node)
             _decide_source(market, i, target)
@@ -174,7 +174,7 @@ def _find_sources(market: Market) -> None:
         while at < waiting:
             i = places[at].queue
             node = nodes[i]
-            _ask(market, at, waiting, True)
+            _ask(market, at, waiting)
             at += 1
             if i == source:
                 back = True  # goes on below: by no chain of its own

@@ -72,11 +72,16 @@ def _put(context: Any, slots: Any, shown: Any, edges: Any, contacts: Any, start:
         chosen = builder.sub(latest, builder.and_(found, _all(_LAST)))
         chosen = builder.select(builder.icmp_signed("==", found, _all(0)), _all(-1), chosen)
         shorts = builder.trunc(chosen, ir.VectorType(_WORD, MOST))
-        taken = cgutils.alloca_once_value(builder, shorts)  # type: ignore[no-untyped-call]
-        out = builder.bitcast(_place(target, builder, kinds[0], slots, start), _WORD.as_pointer())
-        taken = builder.bitcast(taken, _WORD.as_pointer())
-        with cgutils.for_range(builder, places) as loop:  # a slot is its contact's number and nothing else
-            builder.store(builder.load(builder.gep(taken, [loop.index])), builder.gep(out, [loop.index]), align=4)
+        out = _place(target, builder, kinds[0], slots, start)  # a slot is its contact's number and nothing else
+        with builder.if_else(builder.icmp_signed("==", places, _NUMBER(MOST))) as (all_places, some_places):
+            with all_places:  # in one piece, as it will be read
+                builder.store(shorts, builder.bitcast(out, shorts.type.as_pointer()), align=4)
+            with some_places:
+                taken = cgutils.alloca_once_value(builder, shorts)  # type: ignore[no-untyped-call]
+                taken, out = (builder.bitcast(each, _WORD.as_pointer()) for each in (taken, out))
+                with cgutils.for_range(builder, places) as loop:
+                    number = builder.load(builder.gep(taken, [loop.index]))
+                    builder.store(number, builder.gep(out, [loop.index]), align=4)
         return target.get_dummy_value()
 
     return types.void(slots, shown, edges, contacts, types.intp, types.intp, types.intp), generate

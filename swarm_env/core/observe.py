@@ -14,6 +14,7 @@ from swarm_env.core.features import CHARGING, OWN, SIGNAL_BOUND
 from swarm_env.core.foremost import put_foremost
 from swarm_env.core.picks import NO_BIT, bit, first_of, without_first
 from swarm_env.core.prefetch import at_once
+from swarm_env.core.prefetch_large import ask_for_agent
 from swarm_env.core.propose import ledger_reading
 from swarm_env.core.proxy import clip
 from swarm_env.core.quads import put, put_peer
@@ -28,7 +29,7 @@ from swarm_env.core.sizes import (
     outcome_of,
     peer_slots,
 )
-from swarm_env.core.slots import clear_inbox, put_many_peers, put_peers, put_shares
+from swarm_env.core.slots import clear_inbox, put_many_chosen, put_many_peers, put_peers, put_shares
 from swarm_env.core.types import NOOP, NUM_CONDUCTS, POST, PROPOSE, TASK, VERBS, VOTE, Market, Scene, State, market_of
 
 NUM_VERBS, NUM_OWN = len(VERBS), len(OWN)
@@ -84,12 +85,15 @@ def _write_peers(market: Market, i: int, able: bool, out: Any, mask: Any) -> boo
     slots, inbox, count = peer_slots(market), inbox_slots(market), 0
     at, choice = NUM_OWN + 4 * inbox, 2 * inbox + NUM_VERBS
     start, size = first_contact(market, i), num_contacts(market, i)
-    if size > slots:
-        for slot in range(slots):
-            index = int(market.slots[natural(start + slot)].contact)
-            count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
-        return count > 0
     told, shown, edges, contacts = market.sizes.contacts, market.shown, market.edges, market.contacts
+    if size > slots:
+        varied = market.slots
+        many = slots if slots >= 4 else 0
+        some = put_many_chosen(out, at, mask, choice, able, shown, edges, contacts, varied, start, many)
+        for slot in range(many, slots):
+            index = int(varied[natural(start + slot)].contact)
+            count += _write_peer(market, index, able, out, at + 4 * slot, mask, choice + slot)
+        return some or count > 0
     some = put_peers(out, at, mask, choice, able, shown, edges, contacts, start, told)
     many = len(told) == 1 and size >= 4  # contact k is in slot k, see `peer_contact`
     some |= put_many_peers(out, at, mask, choice, able, shown, edges, contacts, start, size if many else 0)
@@ -129,6 +133,7 @@ def _write_ledger(market: Market, initiator: int, out: Any) -> None:
 def show_agents(market: Market) -> None:
     """Note what every agent's contacts see of it."""
     for i in range(agents_in(market)):
+        ask_for_agent(market, i)
         agent, shown = market.agents[i], market.shown[i]
         shown.present, shown.reputation = 1.0, agent.reputation
         shown.frozen = is_frozen(agent, market.row.epoch)

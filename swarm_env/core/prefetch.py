@@ -26,7 +26,7 @@ from swarm_env.core.types import VOTE, Market
 LARGE, SEATS = 2048, 8  #: agents from which on a market asks for its own, which lie anywhere, so many agents ahead
 SMALL = 64  #: agents up to which an epoch's end is asked for, which looks at whole tables
 FORGOTTEN, SUSPECTS = 2, 12  #: of a history: interactions that leave it, lines of suspicious ones, that are asked for
-NODES, LINKS, ENDS = 24, 12, 4  #: how far ahead in a list nodes, links, and the nodes at their ends are asked for
+NODES, LINKS, ENDS = 24, 12, 4  #: how far ahead in a list what a search reads is asked for
 
 
 def _prefetch(builder: Any, start: Any, offset: Any) -> None:
@@ -190,15 +190,25 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
         place = learners_in(market, actions) + max(learner_of(market, i), 0)
         hint_behind(actions, place * (inbox_slots(market) + 3), 1)
         return
-    soon = min(i + SEATS, last)
-    seat, first = market.seats[soon], market.agents[soon].first
-    if seat.learner >= 0:
-        hint(market.contacts, seat.start)
-        slot = actions[seat.learner, inbox_slots(market) + 1]
-        hint(market.contacts, min(max(seat.start + slot, 0), len(market.contacts) - 1))
+    later, soon = min(i + 2 * SEATS, last), min(i + SEATS, last)
+    if len(market.contacts) > 0:
+        end = len(market.slots) - 1  # there is one alone, if nobody has more contacts than slots
+        hint(market.slots, min(_chosen(market, later, actions), end))
+        place = _chosen(market, soon, actions)
+        hint(market.contacts, place)
+        hint(market.contacts, max(int(market.slots[natural(min(place, end))].contact), 0))
+    first = market.agents[soon].first
     if first >= 0:
         hint(market.agents, first)
         hint(market.proposals, first)
+
+
+@rule
+def _chosen(market: Market, i: int, actions: Any) -> int:
+    """Where among contacts and slots the peer slot is that agent i chooses as a learner."""
+    seat = market.seats[i]
+    slot = actions[max(seat.learner, 0), inbox_slots(market) + 1]
+    return int(min(max(seat.start + slot, 0), len(market.contacts) - 1))
 
 
 @rule
@@ -253,8 +263,8 @@ def asker_for_contacts(own: int, heads: int) -> Any:
 
     @rule
     def ask_for_contacts(market: Market, i: int, learner: int, observation: Any, mask: Any) -> None:
-        """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for what an
-        agent that comes soon sees of its contacts and of who asked it."""
+        """Before agent i is shown its view: ask for where its next environment's goes; in a large market, for
+        what an agent that comes soon sees of who asked it."""
         last = agents_in(market) - 1
         if last < LARGE:
             place, inbox, peers = learners_in(market, mask) + learner, inbox_slots(market), peer_slots(market)
@@ -263,9 +273,7 @@ def asker_for_contacts(own: int, heads: int) -> Any:
             hint_behind(mask, place * (heads + 2 * inbox + peers), 1)
             return
         soon = min(i + SEATS, last)
-        seat, first = market.seats[soon], market.agents[soon].first
-        for edge in range(seat.start, seat.stop):
-            hint(market.shown, market.edges[edge].peer)
+        first = market.agents[soon].first  # (of contacts it sees little, which is in the caches)
         if first >= 0:
             hint(market.agents, first)
             hint(market.proposals, first)
@@ -277,11 +285,8 @@ def asker_for_contacts(own: int, heads: int) -> Any:
 
 
 @rule
-def ask_for_links(market: Market, soon: int, next: int, onward: bool) -> None:
-    """Ask for the links of the agent that a search comes to soon, and for the nodes at the ends of the next one's."""
-    node = market.nodes[soon]
-    hint(market.links, node.start)
-    hint(market.links, node.start + LINE // market.links.itemsize - 1)
-    node = market.nodes[next]
-    for k in range(node.start, node.start + (node.outs if onward else node.ins)):
-        hint(market.nodes, market.links[k].onto if onward else market.links[k].by)
+def ask_for_links(market: Market, soon: int) -> None:
+    """Ask for the links of the agent that a search comes to soon."""
+    start = market.nodes[soon].start
+    hint(market.links, start)
+    hint(market.links, start + LINE // market.links.itemsize - 1)

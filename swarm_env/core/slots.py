@@ -119,6 +119,36 @@ def _clear_inbox_in_kernels(out: Any, at: int, mask: Any, slots: Any) -> None:
 clear_inbox = alternative(_clear_inbox_in_kernels, _clear_inbox_in_python)
 
 
+def _write_peers(
+    target: Any, builder: Any, kinds: Any, arguments: Any, indices: list[Any], trust: Any, stands: Any
+) -> Any:
+    """The body of `_put_peers` and `_put_chosen_peers`: slots of the contacts of these indices, of whom `stands` says
+    which are in their slot. kinds, arguments: out, at, mask, choice, able, shown, edges."""
+    (view, at, choices, choice, able, looks, peers), count = arguments, len(indices)
+    kept = builder.sext(stands, _vector(_WORD, count))
+    for low in range(0, count, _GROUP):
+        group = range(low, min(low + _GROUP, count))
+        quads = []
+        for slot in group:
+            edge = _element(target, builder, kinds[6], peers, indices[slot])
+            peer = builder.load(builder.bitcast(_field(builder, kinds[6].dtype, edge, "peer"), _WORD.as_pointer()))
+            look = _element(target, builder, kinds[5], looks, builder.zext(peer, ir.IntType(64)))
+            quads.append(_load(builder, look, _FLOAT, 4, 4))
+        lanes = range(4 * len(group))
+        spread = [low + lane // 4 for lane in lanes]
+        merged = [lane + len(lanes) * (lane % 4 == 2) for lane in lanes]
+        numbers = builder.shuffle_vector(_joined(builder, quads), _shuffle(builder, trust, spread), _lanes(merged))
+        shown_ones = _shuffle(builder, kept, spread)
+        bits = builder.and_(builder.bitcast(numbers, shown_ones.type), shown_ones)
+        place = _element(target, builder, kinds[0], view, builder.add(at, ir.IntType(64)(4 * low)))
+        _store(builder, place, bits, 4)
+    ones = builder.insert_element(ir.Constant(_vector(_BYTE, count), None), builder.zext(able, _BYTE), _WORD(0))
+    choosable = builder.and_(builder.trunc(kept, ones.type), _shuffle(builder, ones, [0] * count))
+    _store(builder, _element(target, builder, kinds[2], choices, choice), choosable, 1)
+    some = ir.IntType(count)
+    return builder.icmp_unsigned("!=", builder.bitcast(stands, some), some(0))
+
+
 @intrinsic
 def _put_peers(
     context: Any, out: Any, at: Any, mask: Any, choice: Any, able: Any, shown: Any, edges: Any, contacts: Any,
@@ -129,37 +159,40 @@ def _put_peers(
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if count < 1:
             return _BIT(0)
-        kinds, (view, at, choices, choice, able, *tables, first, _) = signature.args, arguments
-        looks, peers, dealt = tables
+        kinds, (*given, dealt, first, _) = signature.args, arguments
         records = _load(builder, _element(target, builder, kinds[7], dealt, first), _DOUBLE, 2 * count, 8)
         trust = builder.fptrunc(_shuffle(builder, records, range(0, 2 * count, 2)), _vector(_FLOAT, count))
         weight = _shuffle(builder, records, range(1, 2 * count, 2))
         stands = builder.fcmp_ordered(">", weight, _constant(_DOUBLE, [0.0] * count))
-        kept = builder.sext(stands, _vector(_WORD, count))
-        for low in range(0, count, _GROUP):
-            group = range(low, min(low + _GROUP, count))
-            quads = []
-            for slot in group:
-                edge = _element(target, builder, kinds[6], peers, builder.add(first, ir.IntType(64)(slot)))
-                peer = builder.load(builder.bitcast(_field(builder, kinds[6].dtype, edge, "peer"), _WORD.as_pointer()))
-                look = _element(target, builder, kinds[5], looks, builder.zext(peer, ir.IntType(64)))
-                quads.append(_load(builder, look, _FLOAT, 4, 4))
-            lanes = range(4 * len(group))
-            spread = [low + lane // 4 for lane in lanes]
-            merged = [lane + len(lanes) * (lane % 4 == 2) for lane in lanes]
-            numbers = builder.shuffle_vector(_joined(builder, quads), _shuffle(builder, trust, spread), _lanes(merged))
-            shown_ones = _shuffle(builder, kept, spread)
-            bits = builder.and_(builder.bitcast(numbers, shown_ones.type), shown_ones)
-            place = _element(target, builder, kinds[0], view, builder.add(at, ir.IntType(64)(4 * low)))
-            _store(builder, place, bits, 4)
-        ones = builder.insert_element(ir.Constant(_vector(_BYTE, count), None), builder.zext(able, _BYTE), _WORD(0))
-        choosable = builder.and_(builder.trunc(kept, ones.type), _shuffle(builder, ones, [0] * count))
-        _store(builder, _element(target, builder, kinds[2], choices, choice), choosable, 1)
-        some = ir.IntType(count)
-        return builder.icmp_unsigned("!=", builder.bitcast(stands, some), some(0))
+        indices = [builder.add(first, ir.IntType(64)(slot)) for slot in range(count)]
+        return _write_peers(target, builder, kinds, given, indices, trust, stands)
 
     index = types.intp
     return types.boolean(out, index, mask, index, types.boolean, shown, edges, contacts, index, slots), generate
+
+
+@intrinsic
+def _put_four_chosen(
+    context: Any, out: Any, at: Any, mask: Any, choice: Any, able: Any, shown: Any, edges: Any, contacts: Any,
+    chosen: Any, first: Any,
+) -> Any:  # fmt: skip
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds, (*given, dealt, chosen, first) = signature.args, arguments
+        # a slot is its contact's number and nothing else
+        numbers = _load(builder, _element(target, builder, kinds[8], chosen, first), _WORD, 4, 4)
+        there = builder.icmp_signed(">=", numbers, ir.Constant(numbers.type, None))
+        numbers = builder.and_(numbers, builder.sext(there, numbers.type))
+        indices = [builder.zext(builder.extract_element(numbers, _WORD(k)), ir.IntType(64)) for k in range(4)]
+        records = [
+            _load(builder, _element(target, builder, kinds[7], dealt, index), _DOUBLE, 2, 8) for index in indices
+        ]
+        joined = _joined(builder, records)
+        trust = builder.fptrunc(_shuffle(builder, joined, [0, 2, 4, 6]), _vector(_FLOAT, 4))
+        heavy = builder.fcmp_ordered(">", _shuffle(builder, joined, [1, 3, 5, 7]), _constant(_DOUBLE, [0.0] * 4))
+        return _write_peers(target, builder, kinds, given, indices, trust, builder.and_(there, heavy))
+
+    index = types.intp
+    return types.boolean(out, index, mask, index, types.boolean, shown, edges, contacts, chosen, index), generate
 
 
 def _joined(builder: Any, parts: list[Any]) -> Any:
@@ -198,6 +231,50 @@ def _put_peers_in_kernels(
 #: out[at:], and whether each can be chosen, by an agent able to act, into mask[choice:]. Whether any is not empty.
 put_peers = alternative(_put_peers_in_kernels, _put_peers_in_python)
 
+
+def _put_four_chosen_in_python(
+    out: Any,
+    at: int,
+    mask: Any,
+    choice: int,
+    able: bool,
+    shown: Any,
+    edges: Any,
+    contacts: Any,
+    chosen: Any,
+    first: int,
+) -> bool:
+    found = False
+    for slot in range(4):
+        contact, place = chosen[first + slot].contact, at + 4 * slot
+        stands = contact >= 0 and contacts[max(contact, 0)].weight > 0.0
+        look, trust = shown[edges[max(contact, 0)].peer], contacts[max(contact, 0)].trust
+        quad = (look.present, look.reputation, trust, look.frozen)
+        out[place], out[place + 1], out[place + 2], out[place + 3] = quad if stands else (0.0, 0.0, 0.0, 0.0)
+        mask[choice + slot] = stands and able
+        found = found or stands
+    return found
+
+
+@rule
+def _put_four_chosen_in_kernels(
+    out: Any,
+    at: int,
+    mask: Any,
+    choice: int,
+    able: bool,
+    shown: Any,
+    edges: Any,
+    contacts: Any,
+    chosen: Any,
+    first: int,
+) -> bool:
+    return _put_four_chosen(out, at, mask, choice, able, shown, edges, contacts, chosen, first)  # type: ignore
+
+
+#: Four peer slots of an agent whose slots vary: likewise, chosen[first:first+4] says whose they are, -1 nobody's.
+put_four_chosen = alternative(_put_four_chosen_in_kernels, _put_four_chosen_in_python)
+
 _FOUR = (0,) * 5
 
 
@@ -211,4 +288,18 @@ def put_many_peers(
         slot = min(low, count - 4)  # the last four may write some once more
         place = at + 4 * slot
         some |= put_peers(out, place, mask, choice + slot, able, shown, edges, contacts, first + slot, _FOUR)
+    return some
+
+
+@rule
+def put_many_chosen(
+    out: Any, at: int, mask: Any, choice: int, able: bool, shown: Any, edges: Any, contacts: Any, chosen: Any,
+    first: int, count: int,
+) -> bool:  # fmt: skip
+    """What `put_four_chosen` does, for at least four slots."""
+    some = False
+    for low in range(0, count, 4):
+        slot = min(low, count - 4)
+        place = at + 4 * slot
+        some |= put_four_chosen(out, place, mask, choice + slot, able, shown, edges, contacts, chosen, first + slot)
     return some

@@ -10,6 +10,7 @@ from pydantic import Field
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.contacts import pair_of
 from swarm_env.core.effect import Effect, change, costs, nothing
+from swarm_env.core.prefetch_large import ask_for_pair, is_large
 from swarm_env.core.section import Section
 from swarm_env.core.sizes import agents_in, contacts_of
 from swarm_env.core.types import Market
@@ -132,6 +133,8 @@ def _score_pairs(market: Market, mean: float, sd: float) -> bool:
     """Returns whether any was flagged; else there are no groups."""
     work, least, flagged = market.assessments, max(market.params.collusion_min_interactions, 1), False
     for k in range(len(market.pairs)):
+        if is_large(market):
+            ask_for_pair(market, k)
         pair = market.pairs[k]
         count = pair.count
         if count < least:

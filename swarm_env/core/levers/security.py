@@ -9,6 +9,8 @@ from pydantic import Field
 from swarm_env.core.compiled import natural, rule
 from swarm_env.core.effect import Effect, costs, nothing
 from swarm_env.core.laundering import find_laundering
+from swarm_env.core.prefetch import hint
+from swarm_env.core.prefetch_large import STRIDE, ask_for_oldest, ask_for_parties, is_large
 from swarm_env.core.section import Section
 from swarm_env.core.sizes import agents_in
 from swarm_env.core.types import Market
@@ -89,6 +91,7 @@ def remember(market: Market, i: int, deal: Any) -> None:
         return
     row, history, contact = market.row, market.history, natural(market.agents[i].proposed)
     past, following = history[natural(row.oldest)], row.oldest + 1
+    ask_for_oldest(market)
     if row.remembered >= len(history):
         _forget(market, past)
     past.contact, past.step, past.accepted = contact, row.step, deal.accepted
@@ -132,6 +135,17 @@ def _place(market: Market, n: int) -> Any:
     """Where in history the suspicious interaction n is listed, from 0, the oldest."""
     place = market.row.suspect + n
     return natural(place if place < len(market.history) else place - len(market.history))
+
+
+@rule
+def _ask_for_listed(market: Market, n: int) -> None:
+    """Ask for who dealt in the suspicious interactions that are looked at after number n."""
+    if is_large(market):
+        last = market.row.suspects - 1
+        far, mid = _place(market, min(n + 3 * STRIDE, last)), _place(market, min(n + 2 * STRIDE, last))
+        near = market.history[_place(market, min(n + STRIDE, last))].listed
+        ask_for_parties(market, market.history[far].listed, market.history[mid].listed, near)
+        hint(market.assessments, _initiator(market, near))
 
 
 @rule
@@ -196,6 +210,7 @@ def _find_injection(market: Market) -> int:
         work[i].hits = 0
     for n in range(market.row.suspects):
         past = market.history[_place(market, n)]
+        _ask_for_listed(market, n)
         source = _initiator(market, past.listed)
         harms += past.harm
         if past.listed_step >= market.books[source].judged:  # else it was quarantined for it
@@ -218,6 +233,7 @@ def _find_manipulation(market: Market) -> None:
         found = found or work[i].risk > 0.0
     for n in range(market.row.suspects if found else 0):
         past = market.history[_place(market, n)]
+        _ask_for_listed(market, n)
         source = _initiator(market, past.listed)
         if past.success and past.listed_step >= market.books[source].judged:
             _raise(market, source, _target(market, past.listed), work[source].risk)
