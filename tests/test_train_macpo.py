@@ -58,6 +58,9 @@ def test_a_killed_run_goes_on_to_what_an_unbroken_one_leaves(whole: Path, tmp_pa
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "policy.safetensors").exists()
+    half = folder / "sets" / f".round_0_student.safetensors.1a2b3c4d{checkpoint.UNFINISHED}"  # killed as it wrote
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half")
     assert cli.main(["train", "macpo", "--resume", str(folder), "--quiet"]) == 0
     assert contents(folder) == contents(whole)
     assert not list(folder.rglob(".*"))

@@ -37,10 +37,13 @@ class Checkpoint(NamedTuple):
     state: State  # JSON
 
 
+UNFINISHED = ".unfinished"  #: how the names of files end that are being written
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees a part of it: temporary file, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -51,6 +54,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed process left of files that it was writing, anywhere below a folder that is nobody else's."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from trainers import checkpoint
-from trainers.checkpoint import Checkpoint, RunError, State, Tensors, write_whole
+from trainers.checkpoint import Checkpoint, RunError, State, Tensors, clear_unfinished, write_whole
 
 PACKAGES = ("swarm-env", "torch", "numpy", "numba", "stable-baselines3", "sb3-contrib", "safetensors")
 KEPT = 2  #: checkpoints: the newest, and one to fall back on
@@ -81,7 +81,7 @@ class Run:
 
     @classmethod
     def resume(cls, folder: str | os.PathLike[str], identity: Mapping[str, str]) -> Self:
-        """Go on with the run in a folder.
+        """Go on with the run in a folder; what a killed one was writing goes.
 
         Raises:
             RunError: no run there, or one of another identity.
@@ -94,6 +94,7 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}: damaged, not what a run wrote") from error
         _same(str(folder), theirs, identity)
+        clear_unfinished(Path(folder))
         return cls(Path(folder), identity)
 
     @classmethod
