@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,7 +15,9 @@ import swarm_env
 from swarm_env.compile import compile_scenario
 from swarm_env.contact_graph import contact_pairs, directed
 from swarm_env.core import extremes
+from swarm_env.core.compiled import JIT
 from swarm_env.scenario import ScenarioError
+from tests import large_hints
 
 #: Contacts of an agent do not grow with the market.
 NETWORKS = {
@@ -83,6 +89,19 @@ def test_a_search_visits_each_agent_a_bounded_number_of_times(name):
     assert (work["outs"] > 0).any()
     assert work["visits"].max() <= extremes.TRIES
     assert work["sought"].sum() < 64  # agents left to searches that cost as much as the market is large
+
+
+@pytest.mark.skipif(not JIT, reason="machine code is off")
+def test_what_is_asked_for_ahead_is_there_and_changes_nothing():
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.large_hints"],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {name: large_hints.played(name) for name in large_hints.CASES}
 
 
 def test_the_contact_graph_is_built_without_pairs_of_strangers(monkeypatch):

@@ -191,7 +191,7 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
         hint_behind(actions, place * (inbox_slots(market) + 3), 1)
         return
     later, soon = min(i + 2 * SEATS, last), min(i + SEATS, last)
-    if len(market.contacts) > 0:
+    if len(market.contacts) > 0 and learners_in(market, actions) > 0:
         end = len(market.slots) - 1  # there is one alone, if nobody has more contacts than slots
         hint(market.slots, min(_chosen(market, later, actions), end))
         place = _chosen(market, soon, actions)
@@ -205,7 +205,7 @@ def ask_for_orders(market: Market, i: int, actions: Any) -> None:
 
 @rule
 def _chosen(market: Market, i: int, actions: Any) -> int:
-    """Where among contacts and slots the peer slot is that agent i chooses as a learner."""
+    """Where among contacts and slots the peer slot is that agent i chooses as a learner; there are some."""
     seat = market.seats[i]
     slot = actions[max(seat.learner, 0), inbox_slots(market) + 1]
     return int(min(max(seat.start + slot, 0), len(market.contacts) - 1))
@@ -273,7 +273,7 @@ def asker_for_contacts(own: int, heads: int) -> Any:
             hint_behind(mask, place * (heads + 2 * inbox + peers), 1)
             return
         soon = min(i + SEATS, last)
-        first = market.agents[soon].first  # (of contacts it sees little, which is in the caches)
+        first = market.agents[soon].first  # what it sees of contacts is little, and in the caches
         if first >= 0:
             hint(market.agents, first)
             hint(market.proposals, first)

@@ -122,7 +122,7 @@ clear_inbox = alternative(_clear_inbox_in_kernels, _clear_inbox_in_python)
 def _write_peers(
     target: Any, builder: Any, kinds: Any, arguments: Any, indices: list[Any], trust: Any, stands: Any
 ) -> Any:
-    """The body of `_put_peers` and `_put_chosen_peers`: slots of the contacts of these indices, of whom `stands` says
+    """The body of `_put_peers` and `_put_four_chosen`: slots of the contacts of these indices, of whom `stands` says
     which are in their slot. kinds, arguments: out, at, mask, choice, able, shown, edges."""
     (view, at, choices, choice, able, looks, peers), count = arguments, len(indices)
     kept = builder.sext(stands, _vector(_WORD, count))
