@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent / "swarm_env"
 
 #: Layer of each module or package under swarm_env, lowest first; a module may import its own layer or lower ones.
 LAYERS: list[set[str]] = [
-    {"core.compiled", "core.section"},
+    {"core.compiled", "core.section", "core.addresses"},
     {"core.tables", "core.elementary", "core.eights", "core.picks"},
     {"core.types", "core.random", "core.effect", "core.claims", "core.foremost"},
     {"core.proxy", "core.payoff", "core.sizes", "core.quads", "core.slots"},

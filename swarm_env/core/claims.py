@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from swarm_env.core.addresses import element
 from swarm_env.core.compiled import alternative, rule
 from swarm_env.core.tables import LINE, tables
 
@@ -44,9 +45,7 @@ def _add(context: Any, claims: Any, who: Any, rows: Any) -> Any:
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind, who, rows = signature.args[0], arguments[1], arguments[2]
-        view = target.make_array(kind)(target, builder, arguments[0])
-        place = [who, ir.IntType(64)(NEXT)]
-        where = cgutils.get_item_pointer(target, builder, kind, view, place, wraparound=False)  # type: ignore[no-untyped-call]
+        where = element(target, builder, kind, arguments[0], who, ir.IntType(64)(NEXT))
         # no order beside it is needed: rows share nothing, and the threads meet in Python after a step
         return builder.atomic_rmw("add", where, rows, "monotonic")
 

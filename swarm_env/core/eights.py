@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
+from swarm_env.core.addresses import element
 from swarm_env.core.compiled import alternative, rule
 
 WIDTH = 8
@@ -52,10 +53,7 @@ def _spread(context: Any, key: Any, index: Any, spans: Any, row: Any) -> Any:
         bits = builder.lshr(_mix(builder, arguments[0], arguments[1]), _same(11))
         draws = builder.fmul(builder.uitofp(bits, _FLOATS), ir.Constant(_FLOATS, [UNIT] * WIDTH))
         kind = signature.args[2]
-        view = target.make_array(kind)(target, builder, arguments[2])
-        start = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
-            target, builder, kind, view, [arguments[3], _WORD(0)], wraparound=False
-        )
+        start = element(target, builder, kind, arguments[2], arguments[3], _WORD(0))
         scaled = builder.fmul(draws, builder.load(builder.bitcast(start, _FLOATS.as_pointer()), align=8))
         numbers = [builder.extract_element(scaled, _PLACE(k)) for k in range(WIDTH)]
         return target.make_tuple(builder, signature.return_type, numbers)

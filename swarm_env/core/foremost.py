@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from swarm_env.core.addresses import element, field
 from swarm_env.core.compiled import alternative, rule
 
 MOST = 16  #: places that a list can have
@@ -25,17 +26,10 @@ def _all(number: int) -> Any:
     return ir.Constant(_LIST, [_NUMBER(number)] * MOST)
 
 
-def _place(target: Any, builder: Any, kind: Any, table: Any, index: Any) -> Any:
-    """The address of table[index]."""
-    view = target.make_array(kind)(target, builder, table)
-    return cgutils.get_item_pointer(target, builder, kind, view, [index], wraparound=False)  # type: ignore[no-untyped-call]
-
-
-def _field(target: Any, builder: Any, kind: Any, table: Any, index: Any, name: str, element: Any) -> Any:
-    """table[index].name"""
-    record = builder.bitcast(_place(target, builder, kind, table, index), ir.IntType(8).as_pointer())
-    place = builder.gep(record, [_WORD(kind.dtype.offset(name))])
-    return builder.load(builder.bitcast(place, element.as_pointer()), align=4)
+def _read(target: Any, builder: Any, kind: Any, table: Any, index: Any, name: str, number: Any) -> Any:
+    """table[index].name, a number of that type."""
+    place = field(builder, kind.dtype, element(target, builder, kind, table, index), name)
+    return builder.load(builder.bitcast(place, number.as_pointer()), align=4)
 
 
 def _spread(builder: Any, number: Any) -> Any:
@@ -58,12 +52,12 @@ def _put(context: Any, slots: Any, shown: Any, edges: Any, contacts: Any, start:
         (slots, shown, edges, contacts, start, stop, places), kinds = arguments, signature.args
         entries = cgutils.alloca_once_value(builder, _all(0))  # type: ignore[no-untyped-call]
         with cgutils.for_range_slice(builder, start, stop, _NUMBER(1)) as (index, _):
-            peer = builder.zext(_field(target, builder, kinds[2], edges, index, "peer", _WORD), _NUMBER)
+            peer = builder.zext(_read(target, builder, kinds[2], edges, index, "peer", _WORD), _NUMBER)
             # of floats that are not negative the larger has the larger bits
-            seen = builder.bitcast(_field(target, builder, kinds[1], shown, peer, "visibility", ir.FloatType()), _WORD)
+            seen = builder.bitcast(_read(target, builder, kinds[1], shown, peer, "visibility", ir.FloatType()), _WORD)
             earliness = builder.sub(_NUMBER(_LAST), builder.sub(index, start))
             number = builder.or_(builder.shl(builder.zext(seen, _NUMBER), _NUMBER(32)), earliness)
-            weight = _field(target, builder, kinds[3], contacts, index, "weight", ir.DoubleType())
+            weight = _read(target, builder, kinds[3], contacts, index, "weight", ir.DoubleType())
             stands = builder.fcmp_ordered(">", weight, ir.Constant(ir.DoubleType(), 0.0))
             number = builder.select(stands, number, _NUMBER(0))
             builder.store(_insert(builder, builder.load(entries), number), entries)
@@ -72,7 +66,7 @@ def _put(context: Any, slots: Any, shown: Any, edges: Any, contacts: Any, start:
         chosen = builder.sub(latest, builder.and_(found, _all(_LAST)))
         chosen = builder.select(builder.icmp_signed("==", found, _all(0)), _all(-1), chosen)
         shorts = builder.trunc(chosen, ir.VectorType(_WORD, MOST))
-        out = _place(target, builder, kinds[0], slots, start)  # a slot is its contact's number and nothing else
+        out = element(target, builder, kinds[0], slots, start)  # a slot is its contact's number and nothing else
         with builder.if_else(builder.icmp_signed("==", places, _NUMBER(MOST))) as (all_places, some_places):
             with all_places:  # in one piece, as it will be read
                 builder.store(shorts, builder.bitcast(out, shorts.type.as_pointer()), align=4)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
+from swarm_env.core.addresses import element
 from swarm_env.core.compiled import alternative, natural, rule
 from swarm_env.core.picks import BITS
 from swarm_env.core.sizes import agents_in, contacts_in, first_contact, inbox_slots, learner_of, learners_in, peer_slots
@@ -45,10 +46,7 @@ def _hint(context: Any, array: Any, index: Any) -> Any:
         if not issubclass(type(target), CPUContext):
             return target.get_dummy_value()
         kind = signature.args[0]
-        view = target.make_array(kind)(target, builder, arguments[0])
-        record = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
-            target, builder, kind, view, [arguments[1]], wraparound=False
-        )
+        record = element(target, builder, kind, arguments[0], arguments[1])
         whole = LINE % kind.dtype.size == 0  # such records lie on one line each
         for at in [0] if whole else [*range(0, kind.dtype.size, LINE), kind.dtype.size - 1]:
             _prefetch(builder, record, ir.IntType(64)(at))

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
+from swarm_env.core.addresses import element
 from swarm_env.core.compiled import alternative, rule
 
 _FLOAT, _WORD = ir.FloatType(), ir.IntType(32)
@@ -55,10 +56,7 @@ put = alternative(_put_in_kernels, _put_in_python)
 def _put_peer(context: Any, out: Any, at: Any, shown: Any, peer: Any, trust: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[2]
-        view = target.make_array(kind)(target, builder, arguments[2])
-        record = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
-            target, builder, kind, view, [arguments[3]], wraparound=False
-        )
+        record = element(target, builder, kind, arguments[2], arguments[3])
         looks = builder.load(builder.bitcast(record, _QUAD.as_pointer()), align=4)
         quad = builder.insert_element(looks, arguments[4], _WORD(2))
         _store(target, builder, signature.args[0], arguments[0], arguments[1], quad)

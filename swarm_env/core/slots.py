@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
+from swarm_env.core.addresses import element, field
 from swarm_env.core.compiled import alternative, rule
 
 _FLOAT, _DOUBLE, _BYTE, _WORD = ir.FloatType(), ir.DoubleType(), ir.IntType(8), ir.IntType(32)
@@ -46,29 +47,17 @@ def _store(builder: Any, start: Any, vector: Any, align: int) -> None:
     builder.store(vector, builder.bitcast(start, vector.type.as_pointer()), align=align)
 
 
-def _element(target: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """The address of array[index]."""
-    view = target.make_array(kind)(target, builder, array)
-    return cgutils.get_item_pointer(target, builder, kind, view, [index], wraparound=False)  # type: ignore[no-untyped-call]
-
-
-def _field(builder: Any, kind: Any, record: Any, name: str) -> Any:
-    """The address of a record's field."""
-    byte = _BYTE.as_pointer()
-    return builder.gep(builder.bitcast(record, byte), [_WORD(kind.offset(name))])
-
-
 @intrinsic
 def _put_shares(context: Any, out: Any, at: Any, agent: Any, params: Any) -> Any:
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        used = _load(builder, _field(builder, kinds[2], arguments[2], "posts"), _WORD, 4, 4)
-        budgets = _load(builder, _field(builder, kinds[3], arguments[3], "budgets"), _FLOAT, 4, 4)
+        used = _load(builder, field(builder, kinds[2], arguments[2], "posts"), _WORD, 4, 4)
+        budgets = _load(builder, field(builder, kinds[3], arguments[3], "budgets"), _FLOAT, 4, 4)
         none, one = _constant(_FLOAT, [0.0] * 4), _constant(_FLOAT, [1.0] * 4)
         left = builder.fsub(budgets, builder.sitofp(used, budgets.type))
         left = builder.select(builder.fcmp_ordered(">", left, none), left, none)
         whole = builder.select(builder.fcmp_ordered(">", budgets, one), budgets, one)
-        _store(builder, _element(target, builder, kinds[0], arguments[0], arguments[1]), builder.fdiv(left, whole), 4)
+        _store(builder, element(target, builder, kinds[0], arguments[0], arguments[1]), builder.fdiv(left, whole), 4)
         return target.get_dummy_value()
 
     return types.void(out, types.intp, agent, params), generate
@@ -95,8 +84,8 @@ def _clear_inbox(context: Any, out: Any, at: Any, mask: Any, slots: Any) -> Any:
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if count > 0:
-            start = _element(target, builder, signature.args[0], arguments[0], arguments[1])
-            answers = _element(target, builder, signature.args[2], arguments[2], ir.IntType(64)(0))
+            start = element(target, builder, signature.args[0], arguments[0], arguments[1])
+            answers = element(target, builder, signature.args[2], arguments[2], ir.IntType(64)(0))
             _store(builder, start, _constant(_FLOAT, [0.0] * (4 * count)), 4)
             _store(builder, answers, _constant(_BYTE, [1, 0] * count), 1)
         return target.get_dummy_value()
@@ -130,9 +119,9 @@ def _write_peers(
         group = range(low, min(low + _GROUP, count))
         quads = []
         for slot in group:
-            edge = _element(target, builder, kinds[6], peers, indices[slot])
-            peer = builder.load(builder.bitcast(_field(builder, kinds[6].dtype, edge, "peer"), _WORD.as_pointer()))
-            look = _element(target, builder, kinds[5], looks, builder.zext(peer, ir.IntType(64)))
+            edge = element(target, builder, kinds[6], peers, indices[slot])
+            peer = builder.load(builder.bitcast(field(builder, kinds[6].dtype, edge, "peer"), _WORD.as_pointer()))
+            look = element(target, builder, kinds[5], looks, builder.zext(peer, ir.IntType(64)))
             quads.append(_load(builder, look, _FLOAT, 4, 4))
         lanes = range(4 * len(group))
         spread = [low + lane // 4 for lane in lanes]
@@ -140,11 +129,11 @@ def _write_peers(
         numbers = builder.shuffle_vector(_joined(builder, quads), _shuffle(builder, trust, spread), _lanes(merged))
         shown_ones = _shuffle(builder, kept, spread)
         bits = builder.and_(builder.bitcast(numbers, shown_ones.type), shown_ones)
-        place = _element(target, builder, kinds[0], view, builder.add(at, ir.IntType(64)(4 * low)))
+        place = element(target, builder, kinds[0], view, builder.add(at, ir.IntType(64)(4 * low)))
         _store(builder, place, bits, 4)
     ones = builder.insert_element(ir.Constant(_vector(_BYTE, count), None), builder.zext(able, _BYTE), _WORD(0))
     choosable = builder.and_(builder.trunc(kept, ones.type), _shuffle(builder, ones, [0] * count))
-    _store(builder, _element(target, builder, kinds[2], choices, choice), choosable, 1)
+    _store(builder, element(target, builder, kinds[2], choices, choice), choosable, 1)
     some = ir.IntType(count)
     return builder.icmp_unsigned("!=", builder.bitcast(stands, some), some(0))
 
@@ -160,7 +149,7 @@ def _put_peers(
         if count < 1:
             return _BIT(0)
         kinds, (*given, dealt, first, _) = signature.args, arguments
-        records = _load(builder, _element(target, builder, kinds[7], dealt, first), _DOUBLE, 2 * count, 8)
+        records = _load(builder, element(target, builder, kinds[7], dealt, first), _DOUBLE, 2 * count, 8)
         trust = builder.fptrunc(_shuffle(builder, records, range(0, 2 * count, 2)), _vector(_FLOAT, count))
         weight = _shuffle(builder, records, range(1, 2 * count, 2))
         stands = builder.fcmp_ordered(">", weight, _constant(_DOUBLE, [0.0] * count))
@@ -179,13 +168,11 @@ def _put_four_chosen(
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds, (*given, dealt, chosen, first) = signature.args, arguments
         # a slot is its contact's number and nothing else
-        numbers = _load(builder, _element(target, builder, kinds[8], chosen, first), _WORD, 4, 4)
+        numbers = _load(builder, element(target, builder, kinds[8], chosen, first), _WORD, 4, 4)
         there = builder.icmp_signed(">=", numbers, ir.Constant(numbers.type, None))
         numbers = builder.and_(numbers, builder.sext(there, numbers.type))
         indices = [builder.zext(builder.extract_element(numbers, _WORD(k)), ir.IntType(64)) for k in range(4)]
-        records = [
-            _load(builder, _element(target, builder, kinds[7], dealt, index), _DOUBLE, 2, 8) for index in indices
-        ]
+        records = [_load(builder, element(target, builder, kinds[7], dealt, index), _DOUBLE, 2, 8) for index in indices]
         joined = _joined(builder, records)
         trust = builder.fptrunc(_shuffle(builder, joined, [0, 2, 4, 6]), _vector(_FLOAT, 4))
         heavy = builder.fcmp_ordered(">", _shuffle(builder, joined, [1, 3, 5, 7]), _constant(_DOUBLE, [0.0] * 4))
